@@ -1,0 +1,38 @@
+# Every target makes .venv when it is missing or older than what it installs.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.stamp
+HARDWARE := not gpu and not multigpu and not tensorrt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-slow check bench mutants
+.DEFAULT_GOAL := test
+
+# torch by its bare pin takes the CPU build that the tests use; any other way of asking pulls CUDA.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: $(STAMP)
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh .ci/demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow and $(HARDWARE)"
+
+# pytest ends with 5 when nothing is selected, which is no failure here.
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m "slow and $(HARDWARE)" || test $$? -eq 5
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow" tests/test_layout.py tests/test_packaging.py
+
+bench: $(STAMP)
+	$(BIN)/python -m bench
+
+mutants: $(STAMP)
+	$(BIN)/python -m tests.mutants

@@ -1,0 +1,156 @@
+"""torch -> ONNX, opset 23: one dynamic dimension "lanes", inputs and outputs named by the card."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import nn
+from torch.export import Dim
+
+from denoisert.export.graph.dims import unify_dims
+from denoisert.export.graph.ports import LANES, card_inputs, card_outputs, check_names
+from denoisert.export.random_inputs import draw_inputs
+from denoisert.runtime.bundle.card import Card, TimeShape
+from denoisert.runtime.errors import ExportError, InvalidInput
+
+OPSET: Final = 23
+"""The first that has Attention as one operator."""
+
+EXAMPLE_LANES: Final = 2
+"""torch.export takes a batch of 0 or 1 for a constant."""
+
+REGISTRY_LOG: Final = "torch.onnx._internal.exporter._registration"
+"""Where torch.onnx reports that torchvision, which nothing here needs, is not installed."""
+
+
+def trace(module: nn.Module, card: Card) -> ir.Model:
+    """Export a denoiser.
+
+    Args:
+        module: takes the card's inputs by name, each with the batch first; float32, on the CPU.
+        card: names, dtypes and shapes.
+
+    Returns:
+        A model of opset 23; its weights share the module's memory.
+
+    Raises:
+        InvalidInput: if the forward's parameters are others than the card's inputs.
+        ExportError: if torch cannot export the module, or only for one batch size.
+    """
+    _check_module(module, card)
+    names = _argument_order(module, card)
+    drawn = draw_inputs(card, EXAMPLE_LANES, np.random.default_rng(0))
+    lanes = Dim(LANES, min=1)
+    with evaluating(module), _quiet_export():
+        try:
+            program = torch.onnx.export(
+                module,
+                (),
+                kwargs={name: torch.from_numpy(drawn[name]) for name in names},
+                dynamic_shapes={name: {0: lanes} for name in names},
+                output_names=list(card_outputs(card)),
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise ExportError(
+                f"torch could not export {type(module).__name__} with a dynamic batch: "
+                f"{_reason(error)} Remove code that depends on values or on the batch size."
+            ) from error
+    return _checked(program, module, card)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients for the time of a block; every part's mode comes back."""
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        module.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def _checked(program: torch.onnx.ONNXProgram | None, module: nn.Module, card: Card) -> ir.Model:
+    if program is None:
+        raise ExportError(f"torch exported nothing for {type(module).__name__}.")
+    model: ir.Model = program.model
+    found = len(model.graph.outputs)
+    if found != len(card_outputs(card)):
+        raise ExportError(
+            f"{type(module).__name__} returns {found} tensors, the card's ports name "
+            f"{list(card_outputs(card))}. Return exactly those tensors, in that order."
+        )
+    check_names(model, card)
+    unify_dims(model, card)
+    return model
+
+
+def _check_module(module: nn.Module, card: Card) -> None:
+    if card.network.time_shape is not TimeShape.LANES:
+        raise InvalidInput(
+            'the card says time_shape "scalar"; a torch module is exported with one time per lane. '
+            'Let its forward take times (B,) and set time_shape to "lanes".'
+        )
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        is_wide = tensor.is_floating_point() and tensor.dtype is not torch.float32
+        if is_wide or tensor.device.type != "cpu" or tensor.is_complex():
+            raise ExportError(
+                f"{name} is {tensor.dtype} on {tensor.device}; a module is exported in float32 on "
+                "the CPU. Call module.float().cpu() first."
+            )
+
+
+def _argument_order(module: nn.Module, card: Card) -> list[str]:
+    """The card's inputs in the order of the forward's parameters."""
+    parameters = inspect.signature(module.forward).parameters
+    wanted = {port.name for port in card_inputs(card)}
+    needed = {
+        name
+        for name, entry in parameters.items()
+        if entry.default is entry.empty
+        and entry.kind not in (entry.VAR_POSITIONAL, entry.VAR_KEYWORD)
+    }
+    if wanted - set(parameters) or needed - wanted:
+        raise InvalidInput(
+            f"the card names the inputs {sorted(wanted)}; {type(module).__name__}.forward takes "
+            f"{list(parameters)}. Use the same names in both."
+        )
+    return [name for name in parameters if name in wanted]
+
+
+@contextmanager
+def _quiet_export() -> Iterator[None]:
+    """Silence what torch.onnx says about itself, and nothing else."""
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return "torchvision is not installed" not in record.getMessage()
+
+    log = logging.getLogger(REGISTRY_LOG)
+    log.addFilter(is_news)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+            warnings.filterwarnings("ignore", r"# The axis name: .* will not be used", UserWarning)
+            yield
+    finally:
+        log.removeFilter(is_news)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of the innermost cause that says anything."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

@@ -1,0 +1,1 @@
+"""Where a compiled model runs: one file a target."""

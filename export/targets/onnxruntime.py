@@ -1,0 +1,45 @@
+"""ONNX Runtime on the CPU: the embedded default, and the oracle of every graph.
+
+Two lowering passes, then a plain ONNX file that shares the graph's weights: saving ONNX Runtime's
+own rewritten form was measured to be no faster to load, and it is tied to one kind of CPU.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+import onnxruntime as ort
+
+from denoisert.export.bundle import Draft
+from denoisert.export.graph.attention_3d import lower_attention
+from denoisert.export.graph.group_norm import lower_group_norm
+from denoisert.export.graph.store import store_graph
+from denoisert.export.targets.session import open_graph
+from denoisert.export.targets.target import COMPONENT, Built
+from denoisert.runtime.bundle.manifest import EngineEntry
+
+NAME = "onnxruntime"
+
+
+class OnnxRuntime:
+    """The target "onnxruntime"."""
+
+    def build(self, model: ir.Model, weights: tuple[str, ...], draft: Draft) -> Built:
+        """Lower a copy of the graph, store it, and load it once.
+
+        Raises:
+            UnsupportedOperator: ONNX Runtime lacks one of its operators.
+            ExportError: it refuses the graph.
+        """
+        lowered = model.clone()
+        lower_attention(lowered)
+        lower_group_norm(lowered)
+        path = f"engines/{NAME}/{COMPONENT}.onnx"
+        entry, text = store_graph(lowered, path, weights, draft)
+        evaluate = open_graph(text, draft.folder, path)
+        buckets = fixed_lanes(entry.inputs[0].dims[0])
+        return Built(EngineEntry(ort.__version__, {COMPONENT: entry}, buckets), evaluate)
+
+
+def fixed_lanes(first: int | str) -> tuple[int, ...]:
+    """Lane counts of a graph by its first dimension; none listed means any."""
+    return (first,) if isinstance(first, int) else ()

@@ -1,0 +1,45 @@
+"""What every target offers: it lowers a graph, stores what its engine loads, and opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from denoisert.runtime.bundle.manifest import EngineEntry
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from denoisert.export.bundle import Draft
+    from denoisert.export.random_inputs import Arrays
+
+COMPONENT = "denoiser"
+"""The part of a model that these engines run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An engine in a draft.
+
+    Args:
+        entry: what the manifest says about it.
+        evaluate: runs it: inputs by name -> outputs by name.
+    """
+
+    entry: EngineEntry
+    evaluate: Callable[[Arrays], Arrays]
+
+
+class Target(Protocol):
+    """A library that runs engines."""
+
+    def build(self, model: ir.Model, weights: tuple[str, ...], draft: Draft) -> Built:
+        """Write this target's engine of a graph.
+
+        Args:
+            model: checked; large weights lie in `weights` already. It is not changed.
+            weights: files of the draft.
+            draft: where the engine goes.
+        """
+        ...

@@ -1,0 +1,81 @@
+"""DenoiseRT's runtime: open a bundle, generate, measure. Names resolve on first use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from denoisert.runtime.errors import DenoiseRTError
+    from denoisert.runtime.measure.trace import Trace
+    from denoisert.runtime.plan import Plan
+    from denoisert.runtime.request import Condition, Limits, Request, Start
+    from denoisert.runtime.result import Result
+    from denoisert.runtime.runtime import Runtime
+    from denoisert.runtime.sampling.guidance import CFG, Unguided
+    from denoisert.runtime.sampling.schedules import Karras, Leading, Linspace, Trailing
+    from denoisert.runtime.sampling.solvers import (
+        DDIM,
+        DPMpp2M,
+        Euler,
+        EulerAncestral,
+        FlowEuler,
+        FlowHeun,
+        Heun,
+    )
+
+_HOMES = {
+    "errors": ("DenoiseRTError",),
+    "measure.trace": ("Trace",),
+    "plan": ("Plan",),
+    "request": ("Condition", "Limits", "Request", "Start"),
+    "result": ("Result",),
+    "runtime": ("Runtime",),
+    "sampling.guidance": ("CFG", "Unguided"),
+    "sampling.schedules": ("Karras", "Leading", "Linspace", "Trailing"),
+    "sampling.solvers": (
+        "DDIM",
+        "DPMpp2M",
+        "Euler",
+        "EulerAncestral",
+        "FlowEuler",
+        "FlowHeun",
+        "Heun",
+    ),
+}
+
+__all__ = [
+    "CFG",
+    "DDIM",
+    "Condition",
+    "DPMpp2M",
+    "DenoiseRTError",
+    "Euler",
+    "EulerAncestral",
+    "FlowEuler",
+    "FlowHeun",
+    "Heun",
+    "Karras",
+    "Leading",
+    "Limits",
+    "Linspace",
+    "Plan",
+    "Request",
+    "Result",
+    "Runtime",
+    "Start",
+    "Trace",
+    "Trailing",
+    "Unguided",
+]
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"denoisert.runtime has no {name!r}; it has {', '.join(__all__)}.")
+
+
+def __dir__() -> list[str]:
+    return __all__

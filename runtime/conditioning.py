@@ -1,0 +1,131 @@
+"""From what a request says to the values that each branch's lane is fed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoisert.runtime.bundle.card import ConditionInput, Source
+from denoisert.runtime.errors import Incompatible, InvalidInput
+from denoisert.runtime.request import Condition, Value
+
+Array = NDArray[Any]
+
+SERVED = (Source.CLASS_LABEL, Source.EXTERNAL_ARRAY, Source.ZEROS)
+
+
+def check_sources(inputs: tuple[ConditionInput, ...]) -> None:
+    """Refuse a card whose conditioning this runtime cannot produce.
+
+    Raises:
+        Incompatible: names the input and its source.
+    """
+    for entry in inputs:
+        if entry.source not in SERVED:
+            served = ", ".join(source.value for source in SERVED)
+            raise Incompatible(
+                f"input {entry.name!r} is fed from {entry.source.value!r}; this version feeds "
+                f"{served}."
+            )
+
+
+def lane_values(
+    inputs: tuple[ConditionInput, ...], condition: Condition, *, needs_uncond: bool
+) -> tuple[dict[str, Array], ...]:
+    """Values of the cond lane and, when guidance asks for it, of the uncond lane.
+
+    Args:
+        inputs: the card's conditioning inputs.
+        condition: what the request says.
+        needs_uncond: whether any stage evaluates the second branch.
+
+    Returns:
+        One dictionary of input name -> values per condition.
+
+    Raises:
+        InvalidInput: a label or array that the network was not trained with.
+    """
+    cond = _values(inputs, condition.positive)
+    if not needs_uncond:
+        return (cond,)
+    if condition.negative is not None:
+        return cond, _values(inputs, condition.negative)
+    return cond, {entry.name: _null(entry) for entry in inputs}
+
+
+def _values(inputs: tuple[ConditionInput, ...], value: Value) -> dict[str, Array]:
+    asked = [entry for entry in inputs if entry.source is not Source.ZEROS]
+    if not isinstance(value, Mapping):
+        if len(asked) > 1:
+            raise InvalidInput(
+                f"the network has {len(asked)} conditioning inputs, {_names(asked)}; pass a "
+                "mapping from name "
+                "to value."
+            )
+        value = {entry.name: value for entry in asked} if asked else _nothing(value)
+    unknown = sorted(set(value) - {entry.name for entry in asked})
+    missing = sorted({entry.name for entry in asked} - set(value))
+    if unknown or missing:
+        raise InvalidInput(
+            f"condition names {unknown or missing} are {'unknown' if unknown else 'missing'}; "
+            "the network takes "
+            f"{_names(asked)}."
+        )
+    return {entry.name: _value(entry, value.get(entry.name)) for entry in inputs}
+
+
+def _nothing(value: object) -> dict[str, Any]:
+    if value is not None:
+        raise InvalidInput(f"condition {value!r} for a network without conditioning; leave it out.")
+    return {}
+
+
+def _value(entry: ConditionInput, value: object) -> Array:
+    if entry.source is Source.ZEROS:
+        return np.zeros(entry.shape, entry.dtype)
+    if entry.source is Source.CLASS_LABEL:
+        return np.array(_label(entry, value), entry.dtype)
+    if value is None:
+        raise InvalidInput(
+            f"condition {entry.name!r} is missing; pass an array of shape {entry.shape}."
+        )
+    array = np.asarray(value)
+    if array.shape != entry.shape or array.dtype.kind not in "biuf":
+        raise InvalidInput(
+            f"condition {entry.name!r} is {array.dtype} {array.shape}; the network takes "
+            f"{entry.dtype} "
+            f"{entry.shape}."
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InvalidInput(f"condition {entry.name!r} has values that are NaN or infinite.")
+    return array.astype(entry.dtype)
+
+
+def _label(entry: ConditionInput, value: object) -> int:
+    if isinstance(value, str) and value in entry.labels:
+        return entry.labels.index(value)
+    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not is_whole or not 0 <= int(value) < entry.classes:  # type: ignore[call-overload]
+        names = f" or one of {', '.join(entry.labels[:8])}" if entry.labels else ""
+        raise InvalidInput(
+            f"class {value!r} for input {entry.name!r}; the network knows 0 to "
+            f"{entry.classes - 1}{names}."
+        )
+    return int(value)  # type: ignore[call-overload]
+
+
+def _null(entry: ConditionInput) -> Array:
+    if entry.null is None and entry.source is not Source.ZEROS:
+        raise InvalidInput(
+            f"guidance needs an uncond branch, but input {entry.name!r} has no null condition. "
+            "Pass "
+            "Condition(..., negative=...) or use Unguided()."
+        )
+    return np.full(entry.shape, entry.null or 0, entry.dtype)
+
+
+def _names(inputs: list[ConditionInput]) -> str:
+    return ", ".join(repr(entry.name) for entry in inputs) or "none"

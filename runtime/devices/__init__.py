@@ -1,0 +1,1 @@
+"""Devices: where a pool's memory lives and its kernels run."""

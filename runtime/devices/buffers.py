@@ -1,0 +1,143 @@
+"""Lane buffers of one engine on a CPU, and the views through which slots reach their lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoisert.kernels.lanes import cpu as lanes_kernel
+from denoisert.kernels.step.form import Form
+from denoisert.runtime.engines.denoiser import Denoiser
+from denoisert.runtime.engines.engine import Buffer, Port
+from denoisert.runtime.loop.lanes import Lane
+from denoisert.runtime.loop.slot import Slot
+
+Array = NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class SlotViews:
+    """Where one slot reads and writes while the lane map stays.
+
+    Args:
+        predictions: (column of the slot, part of an output lane) pairs to copy before the update.
+        inputs: (position, span of the state, input lane) to write after it.
+        times: (positions, times of these lanes).
+        scalars: (positions, index of the scalar, its lanes).
+    """
+
+    predictions: list[tuple[Array, Array]] = field(default_factory=list)
+    inputs: list[tuple[int, slice | None, Array]] = field(default_factory=list)
+    times: list[tuple[list[int], Array]] = field(default_factory=list)
+    scalars: list[tuple[list[int], int, Array]] = field(default_factory=list)
+
+
+class LaneBuffers:
+    """Inputs, outputs and condition bank of one engine.
+
+    Args:
+        denoiser: the engine and what its ports mean.
+        slots: capacity of the pool.
+        branches: B of the pool's column space.
+    """
+
+    def __init__(self, denoiser: Denoiser, slots: int, branches: int) -> None:
+        self._denoiser = denoiser
+        self._branches = branches
+        largest = denoiser.engine.buckets[-1]
+        # Whole calls: the last one may need padding lanes up to its bucket.
+        capacity = slots * branches + largest
+        ports = (*denoiser.engine.inputs, *denoiser.engine.outputs)
+        self._buffers = {port.name: _lane_buffer(port, capacity) for port in ports}
+        if denoiser.has_scalar_time:
+            time = next(port for port in ports if port.name == denoiser.network.time)
+            self._buffers[time.name] = np.zeros(capacity, np.dtype(time.dtype))
+        self.bank = {
+            entry.name: np.zeros((slots * branches, *entry.shape), np.dtype(entry.dtype))
+            for entry in denoiser.conditions
+        }
+
+    def restore(self, bank: dict[str, Buffer], branches: int) -> None:
+        """Take over the conditions of a smaller column space."""
+        for name, values in bank.items():
+            slots = len(values) // branches
+            shape = values.shape[1:]
+            target = self.bank[name].reshape(slots, self._branches, *shape)
+            target[:, :branches] = values.reshape(slots, branches, *shape)
+
+    def write_conditions(self, slot: Slot) -> None:
+        """Put the conditions of a slot's work into the bank."""
+        first = slot.index * self._branches
+        for index, condition in enumerate(slot.work.conditions):
+            for name, values in self.bank.items():
+                values[first + index] = condition[name]
+
+    def slices(self, first: int, count: int) -> dict[str, Buffer]:
+        """Every buffer's lanes first .. first + count - 1, a scalar time as its first lane."""
+        network = self._denoiser.network
+        found = {name: values[first : first + count] for name, values in self._buffers.items()}
+        if self._denoiser.has_scalar_time:
+            port = next(p for p in self._denoiser.engine.inputs if p.name == network.time)
+            found[network.time] = found[network.time][:1].reshape(port.dims or ())
+        return found
+
+    def map_lanes(
+        self,
+        lanes: Sequence[Lane],
+        columns: Array,
+        form: Form,
+        views: Sequence[SlotViews],
+    ) -> None:
+        """Gather conditions by lane and lay the views of every slot.
+
+        Args:
+            lanes: this engine's lanes.
+            columns: (slots, columns, elements) of the pool.
+            form: the pool's column space.
+            views: per slot, extended here.
+        """
+        if not lanes:
+            return
+        rows = [lane.slot * self._branches + lane.ask.condition for lane in lanes]
+        # Padding lanes repeat lane 0's condition; their outputs are never read.
+        index = np.array(rows + rows[:1] * self._denoiser.engine.buckets[-1], np.intp)
+        for name, bank in self.bank.items():
+            lanes_kernel.gather(bank, index, out=self._buffers[name][: index.size])
+        for number, lane in enumerate(lanes):
+            self._lay(lane, number, columns[lane.slot], form, views[lane.slot])
+        self._lay_times(lanes, views)
+
+    def _lay(self, lane: Lane, number: int, columns: Array, form: Form, views: SlotViews) -> None:
+        layout = self._denoiser.layout
+        whole = len(layout.parts) == 1
+        for part, (first, last) in zip(layout.parts, layout.ranges, strict=True):
+            target = self._buffers[part.name][number].reshape(-1)
+            views.inputs.append((lane.position, None if whole else slice(first, last), target))
+        column = columns[form.branch(lane.ask.column)]
+        for piece in self._denoiser.network.ports[lane.ask.port]:
+            first, last = layout.ranges[piece.part]
+            output = self._buffers[piece.output][number]
+            source = output[piece.first : piece.first + piece.channels].reshape(-1)
+            views.predictions.append((column[first:last], source))
+
+    def _lay_times(self, lanes: Sequence[Lane], views: Sequence[SlotViews]) -> None:
+        """Times and scalars of neighbouring lanes of one slot are written together."""
+        network = self._denoiser.network
+        start = 0
+        for number in range(1, len(lanes) + 1):
+            if number == len(lanes) or lanes[number].slot != lanes[start].slot:
+                span = slice(start, number)
+                positions = [lane.position for lane in lanes[span]]
+                slot = views[lanes[start].slot]
+                slot.times.append((positions, self._buffers[network.time][span]))
+                for index, name in enumerate(network.scalars):
+                    slot.scalars.append((positions, index, self._buffers[name][span]))
+                start = number
+
+
+def _lane_buffer(port: Port, lanes: int) -> Buffer:
+    """A buffer of `lanes` lanes, whether or not the graph fixes its batch."""
+    return np.zeros((lanes, *(int(size) for size in port.dims[1:])), np.dtype(port.dtype))

@@ -1,0 +1,262 @@
+"""The CPU device: NumPy arrays and the CPU kernels, slot by slot.
+
+Every slot has its columns in one block, so an update is a gather of the few columns that exist and
+one small matrix
+product. While the lane map stays, `step` reads predictions from the engines' output lanes and
+writes the next inputs
+straight into their input lanes; nothing of latent size is allocated in a tick.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoisert.kernels.gram import cpu as gram
+from denoisert.kernels.philox import cpu as philox
+from denoisert.kernels.quantile import cpu as quantile
+from denoisert.kernels.rule import VECTORS
+from denoisert.kernels.rule import cpu as rule
+from denoisert.kernels.step import cpu as kernel
+from denoisert.kernels.step.form import Form
+from denoisert.runtime.devices.buffers import LaneBuffers, SlotViews
+from denoisert.runtime.devices.instructions import Instruction, instructions
+from denoisert.runtime.engines.denoiser import Denoiser
+from denoisert.runtime.engines.engine import Buffer
+from denoisert.runtime.layout import StateLayout
+from denoisert.runtime.loop.arena import Lease
+from denoisert.runtime.loop.lanes import LaneMap
+from denoisert.runtime.loop.slot import Slot
+
+Array = NDArray[np.float32]
+
+
+class NumpyDevice:
+    """This machine's CPU."""
+
+    name = "cpu"
+
+    def memory(
+        self, layout: StateLayout, denoisers: Sequence[Denoiser], *, slots: int, rows: int
+    ) -> NumpyMemory:
+        """Memory of a new pool; see `Device.memory`."""
+        return NumpyMemory(layout, denoisers, slots, rows)
+
+
+class NumpyMemory:
+    """Memory of one pool on a CPU; see `Memory`."""
+
+    def __init__(
+        self, layout: StateLayout, denoisers: Sequence[Denoiser], slots: int, rows: int
+    ) -> None:
+        self.form = Form(registers=4, branches=2)
+        self._layout = layout
+        self._slots = slots
+        self._denoisers = tuple(denoisers)
+        self._rows: list[Instruction | None] = [None] * rows
+        self._leases: dict[int, Lease] = {}
+        self._views: list[SlotViews] = [SlotViews() for _ in range(slots)]
+        self._tapes: list[tuple[Array, ...]] = [() for _ in range(slots)]
+        self._carried = np.zeros((slots, 1, 4))
+        self._noise = philox.workspace(layout.elements)
+        self._sorted = quantile.workspace(layout.elements)
+        self._rules = _RuleScratch()
+        self._allocate(self.form)
+
+    def _allocate(self, form: Form) -> None:
+        columns = np.zeros((self._slots, form.columns, self._layout.elements), np.float32)
+        columns[:, form.one] = 1.0
+        self._columns = columns
+        self._scratch = kernel.workspace(form, self._layout.elements)
+        self._lanes = [
+            LaneBuffers(denoiser, self._slots, form.branches) for denoiser in self._denoisers
+        ]
+
+    def grow(self, form: Form) -> None:
+        """Take a larger column space; see `Memory.grow`."""
+        old, registers = self._columns, self.form.registers
+        banks = [lanes.bank for lanes in self._lanes]
+        was = self.form.branches
+        self.form = form
+        self._allocate(form)
+        self._columns[:, :registers] = old[:, :registers]
+        for lanes, bank in zip(self._lanes, banks, strict=True):
+            lanes.restore(bank, was)
+        for lease in list(self._leases.values()):
+            self.write_rows(lease)
+
+    def write_rows(self, lease: Lease) -> None:
+        """Write a table's rows to its place in the arena."""
+        overlapped = [
+            offset
+            for offset, other in self._leases.items()
+            if offset < lease.end and lease.offset < other.end
+        ]
+        for offset in overlapped:
+            if offset != lease.offset:
+                del self._leases[offset]
+        self._leases[lease.offset] = lease
+        self._rows[lease.offset : lease.end] = instructions(lease.table, self._layout, self.form)
+
+    def admit(self, slot: Slot) -> None:
+        """Put a work into its slot and run its prologue."""
+        table = slot.work.table
+        self._columns[slot.index, : self.form.registers] = 0.0
+        self._carried[slot.index] = 0.0
+        pages = table.tap_index.max(axis=0, initial=-1) + 1
+        self._tapes[slot.index] = tuple(
+            np.zeros((int(count), self._layout.elements), np.float32) for count in pages
+        )
+        for lanes in self._lanes:
+            lanes.write_conditions(slot)
+        self._views[slot.index] = SlotViews()
+        self._update(slot)
+
+    def map_lanes(self, lanes: LaneMap, slots: Sequence[Slot]) -> None:
+        """Take a new lane map and gather inputs and conditions into their lanes."""
+        for slot in slots:
+            self._views[slot.index] = SlotViews()
+        for engine, buffers in enumerate(self._lanes):
+            buffers.map_lanes(lanes.lanes[engine], self._columns, self.form, self._views)
+        for slot in slots:
+            self._feed(slot, self._row(slot))
+
+    def buffers(self, engine: int, first: int, count: int) -> dict[str, Buffer]:
+        """The buffers of an engine's lanes first .. first + count - 1."""
+        return self._lanes[engine].slices(first, count)
+
+    def step(self, slots: Sequence[Slot]) -> list[Slot]:
+        """Update every slot by its next row; see `Memory.step`."""
+        failed = []
+        for slot in slots:
+            for target, source in self._views[slot.index].predictions:
+                np.copyto(target, source)
+            if not self._update(slot):
+                failed.append(slot)
+            elif slot.keeps_lanes:
+                self._feed(slot, self._rows[slot.offset + slot.counter + 1])
+        return failed
+
+    def latent(self, slot: Slot) -> Array:
+        """A copy of a slot's R_0."""
+        last = self._rows[slot.offset + slot.counter - 1]
+        return self._columns[slot.index, last.pending if last else 0].copy()
+
+    def tapes(self, slot: Slot) -> tuple[Array, ...]:
+        """What a slot's taps recorded; the arrays are the caller's."""
+        return self._tapes[slot.index]
+
+    def _row(self, slot: Slot) -> Instruction | None:
+        return self._rows[slot.offset + slot.counter]
+
+    def _feed(self, slot: Slot, instruction: Instruction | None) -> None:
+        """Write what the next row asks into the slot's lanes."""
+        if instruction is None:
+            return
+        views = self._views[slot.index]
+        columns = self._columns[slot.index]
+        for position, span, target in views.inputs:
+            register, scale = instruction.sources[position]
+            source = columns[register] if span is None else columns[register, span]
+            if scale == 1.0:
+                np.copyto(target, source)
+            else:
+                np.multiply(source, scale, target)
+        for positions, times in views.times:
+            times[:] = instruction.times[positions]
+        for positions, index, scalars in views.scalars:
+            scalars[:] = instruction.scalars[positions, index]
+
+    def _update(self, slot: Slot) -> bool:
+        """Run one row on one slot; return whether R_0 is finite."""
+        instruction = self._row(slot)
+        if instruction is None:
+            return False
+        columns = self._columns[slot.index]
+        if instruction.draws:
+            self._draw(slot, instruction, columns)
+        for column, name, page in instruction.pages:
+            columns[column] = slot.work.externals[name][page]
+        weights = self._weights(slot, instruction, columns) if instruction.rule else None
+        thresholds = (0.0, 0.0)
+        if instruction.has_quantile:
+            thresholds = kernel.thresholds(
+                columns, instruction.row, self._quantile, weights=weights, workspace=self._scratch
+            )
+        registers, taps = kernel.step(
+            columns,
+            instruction.row,
+            weights=weights,
+            thresholds=thresholds,
+            workspace=self._scratch,
+        )
+        for (tape, page), value in zip(instruction.tapes, taps, strict=True):
+            self._tapes[slot.index][tape][page] = value
+        for target, value in zip(instruction.row.targets, registers, strict=True):
+            columns[target] = value
+        return _is_finite(columns[instruction.pending])
+
+    def _draw(self, slot: Slot, instruction: Instruction, columns: Array) -> None:
+        work = slot.work
+        for column, draw in instruction.draws:
+            philox.normals(
+                work.seed,
+                draw=draw,
+                image=work.image,
+                count=self._layout.elements,
+                loop=work.loop,
+                out=columns[column],
+                workspace=self._noise,
+            )
+
+    def _quantile(self, values: Array, ratio: float) -> float:
+        return quantile.quantile(values, ratio, workspace=self._sorted)
+
+    def _weights(self, slot: Slot, instruction: Instruction, columns: Array) -> Array | None:
+        terms = instruction.row.vectors
+        if terms is None:
+            return None
+        count = VECTORS[instruction.rule]
+        vectors = self._scratch.vectors[:count]
+        kernel.combine(columns, terms, out=vectors, workspace=self._scratch)
+        return self._rules.weights(instruction, vectors, self._carried[slot.index])
+
+
+class _RuleScratch:
+    """Scratch memory of gram and rule, per number of vectors."""
+
+    def __init__(self) -> None:
+        self._sizes = {
+            count: (
+                np.zeros((1, count, count)),
+                np.zeros((1, count)),
+                gram.workspace(count),
+                np.zeros((1, count)),
+            )
+            for count in set(VECTORS) - {0}
+        }
+
+    def weights(self, instruction: Instruction, vectors: Array, carried: Array) -> Array:
+        """g of one row on one slot, (1, M)."""
+        products, sums, scratch, out = self._sizes[len(vectors)]
+        gram.gram(vectors, 1, out=(products, sums), workspace=scratch)
+        rule.apply(
+            instruction.rule,
+            products,
+            sums,
+            vectors.shape[1],
+            instruction.rule_args,
+            carried=carried,
+            out=out,
+        )
+        return out
+
+
+def _is_finite(values: Array) -> bool:
+    """Whether every value is finite: a sum is enough unless it overflows itself."""
+    if math.isfinite(np.add.reduce(values)):
+        return True
+    return bool(np.isfinite(values).all())

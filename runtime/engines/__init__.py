@@ -1,0 +1,1 @@
+"""Engines: compiled networks behind one protocol, and which of them runs here."""

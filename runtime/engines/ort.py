@@ -1,0 +1,160 @@
+"""ONNX Runtime on a CPU: the default engine and the numerical oracle of every graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from denoisert.runtime.engines.engine import Buffer, Port
+from denoisert.runtime.errors import BuildError, EngineError, FellBack, OutOfProfile
+
+PROVIDER = "CPUExecutionProvider"
+LARGEST_BUCKET = 16
+
+# The exceptions of ONNX Runtime's binding have no common base of their own.
+FAILURES = (
+    onnxruntime.capi.onnxruntime_pybind11_state.Fail,
+    onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument,
+    onnxruntime.capi.onnxruntime_pybind11_state.InvalidGraph,
+    onnxruntime.capi.onnxruntime_pybind11_state.InvalidProtobuf,
+    onnxruntime.capi.onnxruntime_pybind11_state.NoSuchFile,
+    onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented,
+    onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException,
+)
+
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(bool)": "bool",
+    "tensor(uint8)": "uint8",
+}
+
+
+class OrtBound:
+    """One call of a session on fixed buffers."""
+
+    is_capturable = False
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, binding: onnxruntime.IOBinding
+    ) -> None:
+        self._session = session
+        self._binding = binding
+
+    def run(self, stream: object | None = None) -> None:
+        """Read the input buffers, write the output buffers; a CPU has no stream.
+
+        Raises:
+            EngineError: ONNX Runtime failed; the message carries its own.
+        """
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except FAILURES as error:
+            raise EngineError(f"ONNX Runtime failed while running: {error}") from error
+
+
+class OrtEngine:
+    """One ONNX graph in an ONNX Runtime session.
+
+    A graph with a dynamic first dimension is served at any lane count up to 16; one with a fixed
+    first dimension
+    at that count only.
+
+    Args:
+        graph: the ONNX file.
+        weights_root: folder that the locations of external weights are relative to.
+        threads: intra-op threads.
+
+    Raises:
+        BuildError: ONNX Runtime refuses the graph.
+        FellBack: the session is not on the CPU provider alone.
+    """
+
+    def __init__(self, graph: Path, weights_root: Path, *, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", str(weights_root)
+        )
+        try:
+            self._session = onnxruntime.InferenceSession(
+                graph.read_bytes(), options, providers=[PROVIDER]
+            )
+        except FAILURES as error:
+            raise BuildError(f"ONNX Runtime refuses {graph.name}: {error}") from error
+        if self._session.get_providers() != [PROVIDER]:
+            raise FellBack(
+                f"{graph.name} was asked to run on {PROVIDER} and runs on "
+                f"{self._session.get_providers()}."
+            )
+        self.inputs = _ports(self._session.get_inputs())
+        self.outputs = _ports(self._session.get_outputs())
+        self.buckets = _buckets(self.outputs)
+
+    def workspace_bytes(self, bucket: int) -> int:
+        """Unknown to the caller: ONNX Runtime keeps its own arena."""
+        return 0
+
+    def bind(self, bucket: int, buffers: Mapping[str, Buffer]) -> OrtBound:
+        """Fix the buffers of one call; see `Engine.bind`.
+
+        Raises:
+            OutOfProfile: the bucket does not exist, or a buffer has another shape or dtype.
+        """
+        if bucket not in self.buckets:
+            raise OutOfProfile(
+                f"{bucket} lanes asked for, the engine is compiled for {self.buckets}."
+            )
+        binding = self._session.io_binding()
+        for port in (*self.inputs, *self.outputs):
+            _check_buffer(port, bucket, buffers[port.name])
+        for port in self.inputs:
+            binding.bind_ortvalue_input(
+                port.name, onnxruntime.OrtValue.ortvalue_from_numpy(buffers[port.name])
+            )
+        for port in self.outputs:
+            array = buffers[port.name]
+            binding.bind_output(
+                port.name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data
+            )
+        return OrtBound(self._session, binding)
+
+    def close(self) -> None:
+        """Release the session."""
+        del self._session
+
+
+def _ports(nodes: list[onnxruntime.NodeArg]) -> tuple[Port, ...]:
+    ports = []
+    for node in nodes:
+        if node.type not in DTYPES:
+            raise BuildError(f"{node.name} is a {node.type}; DenoiseRT feeds {sorted(DTYPES)}.")
+        ports.append(Port(node.name, DTYPES[node.type], tuple(node.shape)))
+    return tuple(ports)
+
+
+def _buckets(outputs: tuple[Port, ...]) -> tuple[int, ...]:
+    fixed = {port.dims[0] for port in outputs if isinstance(port.dims[0], int)}
+    if not fixed:
+        return tuple(range(1, LARGEST_BUCKET + 1))
+    if len(fixed) > 1:
+        raise BuildError(f"the graph's outputs have different fixed batch sizes {sorted(fixed)}.")
+    return (fixed.pop(),)
+
+
+def _check_buffer(port: Port, bucket: int, array: Buffer) -> None:
+    shape = port.shape(bucket)
+    if array.shape != shape or array.dtype != np.dtype(port.dtype):
+        raise OutOfProfile(
+            f"{port.name} takes {port.dtype} {shape}, the buffer is {array.dtype} {array.shape}."
+        )
+    if not array.flags.c_contiguous:
+        raise OutOfProfile(f"the buffer of {port.name} is not contiguous.")

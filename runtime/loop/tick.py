@@ -1,0 +1,45 @@
+"""One round of a pool: lanes, engines, update."""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+from typing import NamedTuple
+
+from denoisert.runtime.errors import EngineError
+from denoisert.runtime.loop.pool import Pool
+
+
+class TickTime(NamedTuple):
+    """Where one tick spent its time, in nanoseconds, and how many slots it served."""
+
+    start: int
+    engine_start: int
+    engine_end: int
+    end: int
+    slots: int
+
+
+def tick(pool: Pool) -> TickTime:
+    """Run one network evaluation and one update of every active slot.
+
+    Args:
+        pool: changed in place; finished works appear in its outcomes.
+
+    Returns:
+        The tick's times.
+    """
+    start = perf_counter_ns()
+    pool.admit()
+    bound = pool.prepare()
+    slots = len(pool.active)
+    engine_start = perf_counter_ns()
+    try:
+        for call in bound:
+            call.run()
+    except EngineError as error:
+        pool.fail(error)
+        now = perf_counter_ns()
+        return TickTime(start, engine_start, now, now, slots)
+    engine_end = perf_counter_ns()
+    pool.advance(pool.memory.step(pool.active))
+    return TickTime(start, engine_start, engine_end, perf_counter_ns(), slots)

@@ -1,0 +1,1 @@
+"""Measuring: spans, records, clocks."""

@@ -1,0 +1,128 @@
+"""One measurement: a JSON line that names its device, its versions and its commit."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+LIBRARIES = ("numpy", "onnxruntime", "torch", "triton", "diffusers", "openvino")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where a measurement was taken.
+
+    Args:
+        commit: of the source tree, empty outside a checkout.
+        is_dirty: whether tracked files differed from it.
+        date: UTC, ISO 8601.
+        device: name of the processor or accelerator.
+        driver: of the accelerator, or the kernel's release.
+        clocks: as the system reports them, or empty.
+        cores: cores this process may use.
+        libraries: versions of what is installed.
+    """
+
+    commit: str
+    is_dirty: bool
+    date: str
+    device: str
+    driver: str
+    clocks: str
+    cores: int
+    libraries: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One case of one provider on one machine.
+
+    Args:
+        case: what ran, with its sizes.
+        provider: who ran it.
+        dtype: of the data.
+        unit: of the three percentiles, "ms" unless it says otherwise.
+        median: of the repeats.
+        p10: tenth percentile.
+        p90: ninetieth percentile.
+        repeats: (warm-up, measured).
+        machine: where.
+        extra: bytes, FLOPs, GB/s, per cent of peak, peak memory, quality: whatever the case knows.
+    """
+
+    case: str
+    provider: str
+    dtype: str
+    unit: str
+    median: float
+    p10: float
+    p90: float
+    repeats: tuple[int, int]
+    machine: Machine
+    extra: dict[str, float | str] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """The record as one line of JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of the values lie, linear between neighbours."""
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+def this_machine(root: Path, cores: int) -> Machine:
+    """Describe the machine that runs this process.
+
+    Args:
+        root: folder of the source tree.
+        cores: cores this process may use.
+
+    Returns:
+        The description.
+    """
+    status = _git(root, "status", "--porcelain", "--untracked-files=no")
+    return Machine(
+        commit=_git(root, "rev-parse", "HEAD"),
+        is_dirty=bool(status),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        device=_cpu("model name") or platform.processor(),
+        driver=platform.release(),
+        clocks=f"{_cpu('cpu MHz')} MHz" if _cpu("cpu MHz") else "",
+        cores=cores,
+        libraries={name: found for name in LIBRARIES if (found := _installed(name))},
+    )
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _cpu(key: str) -> str:
+    """First value of a key in the kernel's list of processors."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,76 @@
+"""What a request will run and cost, before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from denoisert.kernels.step.form import Form
+from denoisert.runtime.layout import StateLayout
+from denoisert.runtime.sampling.solvers import Solver
+from denoisert.runtime.sampling.table import SamplerTable
+
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The schedule of work of one request.
+
+    Args:
+        engine: target and why it was chosen.
+        solver: how a step is taken.
+        steps: N.
+        stages: S, calls of the network per picture.
+        nfe: network evaluations per picture, branches counted.
+        images: pictures.
+        lanes: most lanes that the request occupies at once.
+        memory_bytes: latents, lanes and scratch of the pool; the engine's own arena is not known.
+        seconds: expected time, None while unknown.
+        notes: decisions worth knowing, one line each.
+    """
+
+    engine: str
+    solver: Solver
+    steps: int
+    stages: int
+    nfe: int
+    images: int
+    lanes: int
+    memory_bytes: int
+    seconds: float | None
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        time = "unknown, nothing measured yet" if self.seconds is None else f"{self.seconds:.3f} s"
+        lines = [
+            f"engine   {self.engine}",
+            f"sampler  {self.solver!r}, {self.steps} steps, {self.stages} stages, {self.nfe} "
+            "evaluations per picture",
+            f"work     {self.images} picture(s), up to {self.lanes} lanes per call",
+            f"memory   {self.memory_bytes / 2**20:.2f} MiB for latents and lanes",
+            f"time     {time}",
+            *(f"note     {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+
+def pool_bytes(layout: StateLayout, form: Form, slots: int, lane_bytes: int) -> int:
+    """Memory of a pool.
+
+    Args:
+        layout: shape of the state.
+        form: its column space.
+        slots: its capacity.
+        lane_bytes: inputs and outputs of one lane.
+
+    Returns:
+        Bytes of columns, scratch and lane buffers.
+    """
+    scratch = form.columns + form.registers + 8
+    columns = (slots * form.columns + scratch) * layout.elements * FLOAT_BYTES
+    return columns + slots * form.branches * lane_bytes
+
+
+def widest_row(table: SamplerTable) -> int:
+    """Most branches that one row evaluates."""
+    return int((table.condition >= 0).sum(axis=1).max())

@@ -1,0 +1,131 @@
+"""What a user asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.guidance import Guidance
+from denoisert.runtime.sampling.schedules import Spacing
+from denoisert.runtime.sampling.solvers import Solver
+
+MAX_STEPS = 1000
+MAX_IMAGES = 1024
+SEEDS = 2**64
+
+# A class label or its name, nothing at all, or values by graph input for networks with several.
+Value = int | str | None | Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What the network is told, and what its second branch is told instead of nothing.
+
+    Args:
+        positive: a class label or its name, None for an unconditional network, or a mapping from
+            graph input to
+            label or array.
+        negative: the same for the uncond branch; None takes the network's null condition.
+    """
+
+    positive: Value
+    negative: Value = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """A latent to start from instead of noise alone.
+
+    Args:
+        latent: (elements,) or the shape of the state, float.
+        strength: share of the steps that run, in (0, 1]; 1 keeps only what alpha lets through.
+
+    Raises:
+        InvalidInput: a strength outside its range.
+    """
+
+    latent: NDArray[np.floating]
+    strength: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.strength <= 1.0:
+            raise InvalidInput(f"start strength {self.strength} is outside 0 (excluded) to 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a request may cost.
+
+    Args:
+        memory_bytes: refuse the request when its plan needs more; None means no bound.
+    """
+
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: a condition, how many pictures of it, and how to sample them.
+
+    Whatever is None takes the value that the card recommends.
+
+    Args:
+        condition: what the network is told; see `Condition` for a negative one.
+        seed: 0 .. 2^64 - 1; picture i of a request always has the same noise, whatever runs beside
+            it.
+        images: number of pictures, 1 .. 1024.
+        size: (height, width) in pixels; None takes the compiled one.
+        steps: number of steps, 1 .. 1000.
+        solver: how a step is taken.
+        schedule: where the steps lie.
+        guidance: how the branches combine.
+        start: a latent to start from.
+        limits: what the request may cost.
+
+    Raises:
+        InvalidInput: a value outside its range.
+    """
+
+    condition: Value | Condition = None
+    seed: int = 0
+    images: int = 1
+    size: tuple[int, int] | None = None
+    steps: int | None = None
+    solver: Solver | None = None
+    schedule: Spacing | None = None
+    guidance: Guidance | None = None
+    start: Start | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        _check_integer("seed", self.seed, 0, SEEDS - 1)
+        _check_integer("images", self.images, 1, MAX_IMAGES)
+        if self.steps is not None:
+            _check_integer("steps", self.steps, 1, MAX_STEPS)
+        for name, method in (("solver", "rows"), ("schedule", "grid"), ("guidance", "branches")):
+            value = getattr(self, name)
+            if isinstance(value, type) or not (value is None or hasattr(value, method)):
+                raise InvalidInput(
+                    f"{name} {value!r} is not a {name}. Pass an object such as Euler(), Karras() "
+                    "or CFG(4.0), "
+                    "neither a name nor a class."
+                )
+
+    @property
+    def told(self) -> Condition:
+        """The condition in its long form."""
+        return (
+            self.condition if isinstance(self.condition, Condition) else Condition(self.condition)
+        )
+
+
+def _check_integer(name: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        raise InvalidInput(f"{name} {value!r} is not a whole number.")
+    if not low <= value <= high:
+        raise InvalidInput(f"{name} {value} is outside {low} to {high}.")

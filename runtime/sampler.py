@@ -1,0 +1,126 @@
+"""From a request and a card to a sampler table: validated, completed, cached."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.request import Request
+from denoisert.runtime.sampling.fold import fold
+from denoisert.runtime.sampling.grid import Grid
+from denoisert.runtime.sampling.guidance import Guidance
+from denoisert.runtime.sampling.schedules import Spacing
+from denoisert.runtime.sampling.solvers import Solver
+from denoisert.runtime.sampling.table import SamplerTable
+
+CACHED_TABLES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """Everything that decides a table; equal samplers share one.
+
+    Args:
+        solver: how a step is taken.
+        spacing: where the steps lie.
+        steps: N.
+        guidance: how the branches combine.
+        strength: share of the steps that run from a given latent, or None to start from noise.
+    """
+
+    solver: Solver
+    spacing: Spacing
+    steps: int
+    guidance: Guidance
+    strength: float | None = None
+
+    @classmethod
+    def of(cls, request: Request, card: Card) -> Sampler:
+        """The request's sampler, completed by what the card recommends."""
+        advice = card.sampler
+        return cls(
+            solver=request.solver or advice.solver,
+            spacing=request.schedule or advice.spacing,
+            steps=int(request.steps or advice.steps),
+            guidance=request.guidance or advice.guidance,
+            strength=request.start.strength if request.start else None,
+        )
+
+    def grid(self, card: Card) -> Grid:
+        """The time grid on the card's schedule."""
+        grid = self.spacing.grid(card.training.schedule, self.steps)
+        return grid if self.strength is None else grid.tail(self.strength)
+
+
+class TableCache:
+    """Tables of the most recent samplers of one card.
+
+    Args:
+        card: the network they run on.
+    """
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self._tables: OrderedDict[Sampler, SamplerTable] = OrderedDict()
+
+    def table(self, sampler: Sampler) -> SamplerTable:
+        """Compile a sampler, or take it from the cache.
+
+        Args:
+            sampler: what to compile.
+
+        Returns:
+            The table.
+
+        Raises:
+            InvalidInput: solver, schedule and card do not fit together.
+        """
+        found = self._tables.get(sampler)
+        if found is None:
+            found = compile_table(sampler, self.card)
+            self._tables[sampler] = found
+            if len(self._tables) > CACHED_TABLES:
+                self._tables.popitem(last=False)
+        else:
+            self._tables.move_to_end(sampler)
+        return found
+
+
+def compile_table(sampler: Sampler, card: Card) -> SamplerTable:
+    """Grid, rows and fold of one sampler on one card.
+
+    Args:
+        sampler: what to compile.
+        card: the network it runs on.
+
+    Returns:
+        The table.
+
+    Raises:
+        InvalidInput: solver, schedule and card do not fit together.
+    """
+    grid = sampler.grid(card)
+    rows = sampler.solver.rows(grid)
+    _check_times(card, [point.model_time for point in rows.points])
+    return fold(rows, card.training.parametrisation, sampler.guidance)
+
+
+def _check_times(card: Card, times: list[float]) -> None:
+    allowed = card.training.timesteps
+    foreign = [time for time in times if allowed and time not in allowed]
+    if foreign:
+        raise InvalidInput(
+            f"the sampler asks the network at model time {foreign[0]:g}; it was trained at "
+            f"{allowed} only. "
+            "Use the card's recommended steps and schedule."
+        )
+    is_whole = card.network.time_dtype.startswith("int")
+    fraction = next((time for time in times if is_whole and time != round(time)), None)
+    if fraction is not None:
+        raise InvalidInput(
+            f"the sampler asks the network at model time {fraction:g}, but it takes whole numbers "
+            f"({card.network.time_dtype}). Use a schedule with whole train times such as "
+            "Trailing()."
+        )

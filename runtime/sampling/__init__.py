@@ -1,0 +1,1 @@
+"""Sampling: solvers say rows, fold makes them a table, kernels execute it."""

@@ -1,0 +1,242 @@
+"""The only place that turns solver rows, parametrisations, guidance and operations into a
+`SamplerTable`.
+
+D and E of the canonical columns are replaced by what the raw network outputs say about them:
+
+    D = dx R_0 + sum_b w_b df F_b      E = ex R_0 + sum_b w_b ef F_b
+
+With a guidance rule the sum is G; with an operation on D the column D_0 takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoisert.kernels.rule import VECTORS
+from denoisert.kernels.step.form import ARGUMENTS, DRAWS, Form
+from denoisert.kernels.step.row import Operation
+from denoisert.runtime.errors import InvalidTable
+from denoisert.runtime.sampling.grid import Point
+from denoisert.runtime.sampling.guidance import Branches, Guidance
+from denoisert.runtime.sampling.operations import EstimateOperation
+from denoisert.runtime.sampling.parametrisation import Parametrisation, estimates
+from denoisert.runtime.sampling.registers import liveness, placement
+from denoisert.runtime.sampling.rows import Rows, Vector
+from denoisert.runtime.sampling.table import (
+    COUNTER_NOISE,
+    SCALARS,
+    Floats,
+    SamplerTable,
+    TableProduct,
+)
+
+
+def fold(
+    rows: Rows,
+    parametrisation: Parametrisation | Sequence[Parametrisation],
+    guidance: Guidance,
+    operation: EstimateOperation | None = None,
+    *,
+    noise_source: tuple[int, int] = (COUNTER_NOISE, COUNTER_NOISE),
+) -> SamplerTable:
+    """Compile solver rows into a table over raw network outputs.
+
+    Args:
+        rows: what the solver says.
+        parametrisation: meaning of the network's output, one for all branches or one per branch.
+        guidance: which branches exist and how they combine.
+        operation: what happens to the clean estimate before the solver sees it.
+        noise_source: where each draw comes from: the counter, or an external's index.
+
+    Returns:
+        The table, with history renamed instead of copied.
+
+    Raises:
+        InvalidTable: the parts do not fit together.
+    """
+    branches = guidance.branches(rows.points)
+    _check_branches(branches, rows.stages)
+    shared = isinstance(parametrisation, Parametrisation)
+    each = [parametrisation] * len(branches.conditions) if shared else list(parametrisation)
+    form = Form(
+        rows.basis.count, len(branches.conditions), len(rows.basis.externals), rows.taps.shape[1]
+    )
+    return _Fold(rows, form, each, branches, operation).table(noise_source)
+
+
+def _check_branches(branches: Branches, stages: int) -> None:
+    if branches.weights.shape != (stages, len(branches.conditions)):
+        raise InvalidTable(
+            f"guidance weights of shape {branches.weights.shape} for {stages} stages and "
+            f"{len(branches.conditions)} branches."
+        )
+    off = np.abs(branches.weights.sum(axis=1) - 1.0)
+    if off.max(initial=0.0) > 1e-9:
+        raise InvalidTable(
+            f"guidance weights of stage {int(np.argmax(off))} sum to {1 + off.max():g}; they "
+            "must sum to 1, "
+            "or the clean and the noise estimate would contradict each other."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """One table in the making."""
+
+    rows: Rows
+    form: Form
+    parametrisations: list[Parametrisation]
+    branches: Branches
+    operation: EstimateOperation | None
+
+    def table(self, noise_source: tuple[int, int]) -> SamplerTable:
+        rows, form = self.rows, self.form
+        count = rows.stages + 1
+        matrix = np.zeros((count, form.rows, form.columns))
+        products = [self._row(matrix[0], 0, self._prologue())]
+        for stage in range(rows.stages):
+            maps = self._stage(matrix[stage + 1], stage)
+            products.append(self._row(matrix[stage + 1], stage + 1, maps))
+        live = liveness(matrix, tuple(products), form)
+        operation, arguments = self._operations()
+        return SamplerTable(
+            form=form,
+            matrix=matrix,
+            **self._network(count),
+            rule=np.concatenate([[0], self.branches.rule]),
+            rule_args=np.concatenate([np.zeros((1, 8)), self.branches.rule_args]),
+            operation=operation,
+            operation_args=arguments,
+            products=tuple(products),
+            tap_index=rows.tap_index,
+            externals=rows.basis.externals,
+            external_index=rows.external_index,
+            noise_source=noise_source,
+            draws=rows.draws,
+            rename=placement(matrix, tuple(products), live, form),
+            alpha=self._points("alpha"),
+            sigma=self._points("sigma"),
+            live=live,
+        )
+
+    def _points(self, name: str) -> Floats:
+        return np.array([np.nan, *(getattr(point, name) for point in self.rows.points)])
+
+    def _prologue(self) -> Floats:
+        """Canonical columns in table columns where no network has spoken: no D, no E."""
+        basis, form = self.rows.basis, self.form
+        columns = np.zeros((basis.width, form.columns))
+        columns[: basis.count, : form.registers] = np.eye(basis.count)
+        for draw in range(DRAWS):
+            columns[basis.count + 2 + draw, form.draw(draw)] = 1.0
+        for external in range(form.externals):
+            columns[basis.count + 2 + DRAWS + external, form.external(external)] = 1.0
+        columns[-1, form.one] = 1.0
+        return columns
+
+    def _stage(self, matrix: Floats, stage: int) -> Floats:
+        """Fill V and U of one stage; return the canonical columns in table columns."""
+        columns = self._prologue()
+        point = self.rows.points[stage]
+        ruled = bool(self.branches.rule[stage])
+        denoised, noise = self._ruled(point, stage) if ruled else self._linear(point, stage)
+        if ruled:
+            for vector in range(VECTORS[self.branches.rule[stage]]):
+                matrix[self.form.vector_row(vector), self.form.branch(vector)] = 1.0
+        if self.operation is not None:
+            matrix[self.form.argument_row(0)] = denoised
+            clipped = np.zeros(self.form.columns)
+            clipped[self.form.estimate(0)] = 1.0
+            if self.operation.rederive:
+                noise = self._rederived(point, clipped)
+            denoised = clipped
+        columns[self.rows.basis.count] = denoised
+        columns[self.rows.basis.count + 1] = noise
+        return columns
+
+    def _linear(self, point: Point, stage: int) -> tuple[Vector, Vector]:
+        denoised, noise = np.zeros(self.form.columns), np.zeros(self.form.columns)
+        for branch, weight in enumerate(self.branches.weights[stage]):
+            if weight != 0:
+                pair = self._estimates(point, branch, self.form.branch(branch))
+                denoised += weight * pair[0]
+                noise += weight * pair[1]
+        return denoised, noise
+
+    def _ruled(self, point: Point, stage: int) -> tuple[Vector, Vector]:
+        used = {self.parametrisations[b] for b in np.flatnonzero(self.branches.weights[stage])}
+        if len(used) != 1:
+            raise InvalidTable("a guidance rule needs branches of one parametrisation.")
+        return self._estimates(point, 0, self.form.guided)
+
+    def _estimates(self, point: Point, branch: int, column: int) -> tuple[Vector, Vector]:
+        """D and E when the table column `column` holds what branch `branch` says."""
+        scale = point.input_scale
+        pairs = estimates(self.parametrisations[branch], scale * point.alpha, scale * point.sigma)
+        vectors = np.zeros((2, self.form.columns))
+        for vector, (from_input, from_output) in zip(vectors, pairs, strict=True):
+            vector[0] = scale * from_input
+            vector[column] = from_output
+        return vectors[0], vectors[1]
+
+    def _rederived(self, point: Point, clipped: Vector) -> Vector:
+        if point.sigma == 0:
+            raise InvalidTable("the noise estimate cannot be re-derived where sigma is 0.")
+        noise = -point.alpha / point.sigma * clipped
+        noise[0] += 1.0 / point.sigma
+        return noise
+
+    def _row(self, matrix: Floats, row: int, columns: Floats) -> tuple[TableProduct, ...]:
+        """Fill R' and the taps of one row set; return its products."""
+        form, rows = self.form, self.rows
+        matrix[form.register_row(0) : form.register_row(form.registers)] = (
+            rows.registers[row] @ columns
+        )
+        if form.taps:
+            matrix[form.tap_row(0) : form.tap_row(form.taps)] = rows.taps[row] @ columns
+        products: list[TableProduct] = []
+        for term in rows.products[row]:
+            source: NDArray[np.float64] = term.source @ columns
+            products += [
+                TableProduct(
+                    term.register, term.gain * float(source[column]), term.map, int(column)
+                )
+                for column in np.flatnonzero(source)
+            ]
+        return tuple(products)
+
+    def _operations(self) -> tuple[NDArray[np.int64], Floats]:
+        count = self.rows.stages + 1
+        operation = np.zeros((count, ARGUMENTS), np.int64)
+        arguments = np.zeros((count, ARGUMENTS, 2))
+        if self.operation is not None:
+            code, low, high = self.operation.code()
+            operation[1:, 0] = code
+            arguments[1:, 0] = low, high
+        else:
+            operation[:] = Operation.NONE
+        return operation, arguments
+
+    def _network(self, count: int) -> dict[str, NDArray[np.generic]]:
+        """Who is asked, when and about what: the branch columns of the table."""
+        shape = (count, self.form.branches)
+        asked = np.zeros(shape, bool)
+        asked[1:] = self.branches.weights != 0
+        points = self.rows.points
+        times = np.zeros(shape)
+        scales = np.ones(shape)
+        times[1:] = np.array([point.model_time for point in points])[:, None]
+        scales[1:] = np.array([point.input_scale for point in points])[:, None]
+        return {
+            "condition": np.where(asked, np.array(self.branches.conditions, np.int64), -1),
+            "engine": np.zeros(shape, np.int64),
+            "port": np.zeros(shape, np.int64),
+            "model_time": times,
+            "input_scale": scales,
+            "input_register": np.zeros(shape, np.int64),
+            "scalars": np.zeros((*shape, SCALARS)),
+        }

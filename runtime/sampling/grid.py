@@ -1,0 +1,111 @@
+"""The time grid of one run: N + 1 points, decreasing, the last one at the data end.
+
+Everything is in the network's own coordinates: the latent at a point is x = alpha x0 + sigma eps
+exactly as the
+network takes it, so solvers need no input scaling and zero-terminal-SNR points (alpha = 0) are
+ordinary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoisert.runtime.errors import InvalidInput
+
+Array = NDArray[np.float64]
+
+
+class Point(NamedTuple):
+    """One point of the grid.
+
+    Args:
+        alpha: factor of the clean latent.
+        sigma: factor of the noise.
+        model_time: what the network is told; NaN where it is never asked.
+        input_scale: network input = input_scale * R_0; 1 in network coordinates.
+    """
+
+    alpha: float
+    sigma: float
+    model_time: float
+    input_scale: float = 1.0
+
+    @property
+    def sigma_ve(self) -> float:
+        """sigma / alpha, the noise level per unit of clean latent; infinite where alpha is 0."""
+        return self.sigma / self.alpha if self.alpha else np.inf
+
+    @property
+    def half_logsnr(self) -> float:
+        """log(alpha / sigma); infinite at the data end, minus infinity at pure noise."""
+        with np.errstate(divide="ignore"):
+            return float(np.log(self.alpha) - np.log(self.sigma))
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """N + 1 points and the start of the run.
+
+    Args:
+        alpha: (N + 1,).
+        sigma: (N + 1,), with sigma / alpha decreasing.
+        model_time: (N + 1,), the last entry unused.
+        noise_gain: factor of the first draw in the prologue, R_0 = noise_gain xi_0 + source_gain
+            X_0.
+        source_gain: factor of the source latent in the prologue; 0 starts from noise alone.
+    """
+
+    alpha: Array
+    sigma: Array
+    model_time: Array
+    noise_gain: float
+    source_gain: float = 0.0
+
+    def __post_init__(self) -> None:
+        with np.errstate(divide="ignore"):
+            level = np.where(self.alpha > 0, self.sigma / np.maximum(self.alpha, 1e-300), np.inf)
+        if len(level) < 2 or not np.all(np.diff(level) < 0):
+            raise InvalidInput(
+                "a grid needs at least two points of falling noise level, found sigma / alpha = "
+                f"{level}. "
+                "Ask for fewer steps or another schedule."
+            )
+
+    @property
+    def steps(self) -> int:
+        """N, the number of intervals."""
+        return len(self.alpha) - 1
+
+    def __getitem__(self, index: int) -> Point:
+        return Point(
+            float(self.alpha[index]), float(self.sigma[index]), float(self.model_time[index])
+        )
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether alpha + sigma = 1 all along: a flow path."""
+        return bool(np.allclose(self.alpha + self.sigma, 1.0, rtol=0, atol=1e-12))
+
+    def tail(self, strength: float) -> Grid:
+        """The last part of the grid, started from a source latent noised to its first point.
+
+        Args:
+            strength: share of the steps that run, in (0, 1].
+
+        Returns:
+            A grid of round(strength N) steps, at least 1.
+
+        Raises:
+            InvalidInput: a strength outside (0, 1].
+        """
+        if not 0.0 < strength <= 1.0:
+            raise InvalidInput(f"strength {strength} is outside 0 to 1; take 1 for the whole grid.")
+        first = self.steps - max(1, round(strength * self.steps))
+        alpha, sigma = self.alpha[first:], self.sigma[first:]
+        return Grid(
+            alpha, sigma, self.model_time[first:], float(sigma[0]), source_gain=float(alpha[0])
+        )

@@ -1,0 +1,6 @@
+"""Guidance: which branches a stage evaluates and how they combine."""
+
+from denoisert.runtime.sampling.guidance.branches import Branches, Guidance, Unguided
+from denoisert.runtime.sampling.guidance.cfg import CFG
+
+__all__ = ["CFG", "Branches", "Guidance", "Unguided"]

@@ -1,0 +1,74 @@
+"""What a network's raw output F means, as a linear mix of the clean latent and the noise.
+
+Every parametrisation is F = a x0 + b eps with (a, b) depending on (alpha, sigma). Together with the
+latent
+x = alpha x0 + sigma eps that is a 2x2 system, so one formula turns any of them into D and E:
+
+    D = (b x - sigma F) / d,  E = (alpha F - a x) / d,  d = alpha b - sigma a
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from denoisert.runtime.errors import InvalidTable
+
+
+class Parametrisation(Enum):
+    """F is eps, x0, v = alpha eps - sigma x0, flow = eps - x0, or score = -eps / sigma."""
+
+    EPS = "eps"
+    X0 = "x0"
+    V = "v"
+    FLOW = "flow"
+    SCORE = "score"
+
+    def mix(self, alpha: float, sigma: float) -> tuple[float, float]:
+        """(a, b) of F = a x0 + b eps at one point.
+
+        Raises:
+            InvalidTable: the score where sigma is 0.
+        """
+        if self is Parametrisation.X0:
+            return 1.0, 0.0
+        if self is Parametrisation.V:
+            return -sigma, alpha
+        if self is Parametrisation.FLOW:
+            return -1.0, 1.0
+        if self is Parametrisation.SCORE:
+            if sigma == 0:
+                raise InvalidTable(
+                    "the score does not exist at sigma = 0. Ask the network earlier."
+                )
+            return 0.0, -1.0 / sigma
+        return 0.0, 1.0
+
+
+def estimates(
+    parametrisation: Parametrisation, alpha: float, sigma: float
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """D and E as combinations of x and F.
+
+    Args:
+        parametrisation: meaning of F.
+        alpha: factor of the clean latent in x.
+        sigma: factor of the noise in x.
+
+    Returns:
+        ((x in D, F in D), (x in E, F in E)).
+
+    Raises:
+        InvalidTable: x and F do not determine D and E, as eps at alpha = 0 or x0 at sigma = 0.
+    """
+    a, b = parametrisation.mix(alpha, sigma)
+    determinant = alpha * b - sigma * a
+    if determinant == 0:
+        raise InvalidTable(
+            f"{parametrisation.value} at alpha = {alpha:g}, sigma = {sigma:g} does not determine "
+            "the clean "
+            "latent and the noise. Use a schedule that avoids this point, or a v network."
+        )
+    return (
+        (b / determinant, -sigma / determinant),
+        (-a / determinant, alpha / determinant),
+    )

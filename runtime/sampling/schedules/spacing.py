@@ -1,0 +1,82 @@
+"""Which points of a schedule a run visits."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+
+from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.grid import Grid
+from denoisert.runtime.sampling.schedules.schedule import Array, NoiseSchedule
+
+CONTINUOUS_STEPS = 1000
+
+
+class Final(Enum):
+    """The last point of a grid, behind the last network evaluation of a one-step solver.
+
+    ZERO: no noise, alpha = 1, sigma = 0. LAST: the noise of train time 0 stays in the sample, which
+    is what `set_alpha_to_one=False` and `final_sigmas_type="sigma_min"` mean in diffusers.
+    """
+
+    ZERO = "zero"
+    LAST = "last"
+
+    def __repr__(self) -> str:
+        return f"Final.{self.name}"
+
+
+class Spacing(Protocol):
+    """Anything that picks N + 1 points of a schedule."""
+
+    def grid(self, schedule: NoiseSchedule, steps: int) -> Grid:
+        """The grid of `steps` intervals."""
+        ...
+
+
+def check_steps(steps: int, limit: int) -> None:
+    """Refuse step counts that no grid can have.
+
+    Raises:
+        InvalidInput: not a whole number from 1 to limit.
+    """
+    if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= limit:
+        raise InvalidInput(f"steps {steps!r} must be a whole number from 1 to {limit}.")
+
+
+def close(
+    schedule: NoiseSchedule, coordinates: tuple[Array, Array], model_time: Array, final: Final
+) -> Grid:
+    """Add the final point to N visited ones.
+
+    Args:
+        schedule: gives the noise at its last train time and the gain of the start.
+        coordinates: (alpha, sigma), (N,) each.
+        model_time: (N,).
+        final: what the last point is.
+
+    Returns:
+        A grid of N + 1 points. The network cannot be asked at Final.ZERO: its model time is NaN.
+
+    Raises:
+        InvalidInput: the visited points end at the final one already.
+    """
+    alpha, sigma = coordinates
+    end, time = (np.array([1.0]), np.array([0.0])), np.nan
+    if final is Final.LAST:
+        time = schedule.last
+        end = schedule.at(np.array([time]))
+    if end[1][0] * alpha[-1] >= sigma[-1] * end[0][0]:
+        raise InvalidInput(
+            f"the last visited point, alpha {alpha[-1]:g}, sigma {sigma[-1]:g}, has no more noise "
+            f"than the final one, {end[0][0]:g}, {end[1][0]:g}. Use Final.ZERO, or times that end "
+            "above train time 0."
+        )
+    return Grid(
+        np.append(alpha, end[0]),
+        np.append(sigma, end[1]),
+        np.append(model_time, time),
+        schedule.noise_gain,
+    )

@@ -1,0 +1,27 @@
+"""What every solver can say about itself and about a grid."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+from denoisert.runtime.sampling.grid import Grid
+from denoisert.runtime.sampling.rows import Rows
+
+
+class Solver(Protocol):
+    """Anything that turns a grid into rows; it knows no network, no guidance and no clipping.
+
+    order: convergence order. evaluations_per_step: network calls of one branch inside one step, the
+    most that any step makes.
+    """
+
+    order: ClassVar[int]
+    evaluations_per_step: ClassVar[int]
+
+    def rows(self, grid: Grid) -> Rows:
+        """The rows of this solver on a grid.
+
+        Raises:
+            InvalidInput: the solver does not fit the grid's path; the message lists those that do.
+        """
+        ...

@@ -1,0 +1,64 @@
+"""Points, grids and their tails."""
+
+import numpy as np
+import pytest
+
+from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.grid import Grid, Point
+from tests.runtime.sampling.drafts import angles
+
+
+def flow(steps):
+    t = np.linspace(1, 0, steps + 1)
+    return Grid(1 - t, t, t, 1.0)
+
+
+def test_levels_of_a_point():
+    point = Point(0.6, 0.8, 10.0)
+    assert point.sigma_ve == pytest.approx(4 / 3, rel=1e-15)
+    assert point.half_logsnr == pytest.approx(np.log(0.75), rel=1e-15)
+    assert point.input_scale == 1.0
+    assert Point(0.0, 1.0, 0.0).sigma_ve == np.inf
+    assert Point(0.0, 1.0, 0.0).half_logsnr == -np.inf
+    assert Point(1.0, 0.0, 0.0).half_logsnr == np.inf
+
+
+def test_a_grid_gives_its_points():
+    grid = angles(5)
+    assert grid.steps == 5
+    assert grid[2] == Point(grid.alpha[2], grid.sigma[2], grid.model_time[2])
+    assert grid[5].sigma == 0
+
+
+def test_only_flow_paths_are_linear():
+    assert flow(3).is_linear
+    assert not angles(3).is_linear
+
+
+@pytest.mark.parametrize("strength", [0.01, 0.5, 0.75, 1.0])
+def test_a_tail_keeps_the_last_points_and_starts_from_the_source(strength):
+    grid = angles(8)
+    tail = grid.tail(strength)
+    assert tail.steps == max(1, round(8 * strength))
+    np.testing.assert_array_equal(tail.alpha, grid.alpha[-tail.steps - 1 :])
+    np.testing.assert_array_equal(tail.model_time, grid.model_time[-tail.steps - 1 :])
+    assert (tail.noise_gain, tail.source_gain) == (tail.sigma[0], tail.alpha[0])
+
+
+def test_a_whole_flow_tail_has_no_source():
+    assert flow(4).tail(1.0).source_gain == 0.0
+
+
+@pytest.mark.parametrize("strength", [0.0, -0.5, 1.5, np.nan])
+def test_a_strength_outside_its_range_is_refused(strength):
+    with pytest.raises(InvalidInput, match="strength"):
+        angles(8).tail(strength)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "sigma"),
+    [([1.0], [0.0]), ([0.6, 0.6], [0.8, 0.8]), ([0.8, 0.6], [0.6, 0.8]), ([0.5, np.nan], [1, 0])],
+)
+def test_a_grid_whose_noise_does_not_fall_is_refused(alpha, sigma):
+    with pytest.raises(InvalidInput, match="falling noise level"):
+        Grid(np.array(alpha), np.array(sigma), np.zeros(len(alpha)), 1.0)
