@@ -49,21 +49,22 @@ class Batch:
             One result per request, in order.
         """
         start = perf_counter_ns()
-        numbers = [
-            [self._pool.submit(_work(request, planned, image)) for image in range(request.images)]
-            for request, planned in asked
-        ]
         total = sum(request.images * planned.table.stages for request, planned in asked)
         try:
+            numbers = [self._submit(request, planned) for request, planned in asked]
             engine_ns = self._ticks(total)
+            outcomes = [[self._pool.take(number) for number in images] for images in numbers]
         finally:
             self._pool.clear()
         end = perf_counter_ns()
         phases = {"ticks": (end - start) / NS_PER_MS, "engine": engine_ns / NS_PER_MS}
         return [
-            self._result([self._pool.take(number) for number in images], planned, phases)
-            for images, (_, planned) in zip(numbers, asked, strict=True)
+            self._result(images, planned, dict(phases))
+            for images, (_, planned) in zip(outcomes, asked, strict=True)
         ]
+
+    def _submit(self, request: Request, planned: Planned) -> list[int]:
+        return [self._pool.submit(_work(request, planned, i)) for i in range(request.images)]
 
     def _ticks(self, total: int) -> int:
         """Tick until the pool is idle; return the engines' share in nanoseconds."""

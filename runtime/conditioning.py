@@ -15,6 +15,7 @@ from denoisert.runtime.request import Condition, Value
 Array = NDArray[Any]
 
 SERVED = (Source.CLASS_LABEL, Source.EXTERNAL_ARRAY, Source.ZEROS)
+CONDITIONS = 2
 
 
 def check_sources(inputs: tuple[ConditionInput, ...]) -> None:
@@ -33,23 +34,29 @@ def check_sources(inputs: tuple[ConditionInput, ...]) -> None:
 
 
 def lane_values(
-    inputs: tuple[ConditionInput, ...], condition: Condition, *, needs_uncond: bool
+    inputs: tuple[ConditionInput, ...], condition: Condition, count: int
 ) -> tuple[dict[str, Array], ...]:
     """Values of the cond lane and, when guidance asks for it, of the uncond lane.
 
     Args:
         inputs: the card's conditioning inputs.
         condition: what the request says.
-        needs_uncond: whether any stage evaluates the second branch.
+        count: conditions that the table names, 1 or 2.
 
     Returns:
         One dictionary of input name -> values per condition.
 
     Raises:
-        InvalidInput: a label or array that the network was not trained with.
+        InvalidInput: a label or array that the network was not trained with, or more conditions
+            than a request has.
     """
+    if count > CONDITIONS:
+        raise InvalidInput(
+            f"the guidance asks for {count} conditions; a request has {CONDITIONS}, positive and "
+            "negative."
+        )
     cond = _values(inputs, condition.positive)
-    if not needs_uncond:
+    if count == 1:
         return (cond,)
     if condition.negative is not None:
         return cond, _values(inputs, condition.negative)
@@ -92,37 +99,73 @@ def _value(entry: ConditionInput, value: object) -> Array:
         raise InvalidInput(
             f"condition {entry.name!r} is missing; pass an array of shape {entry.shape}."
         )
-    array = np.asarray(value)
-    if array.shape != entry.shape or array.dtype.kind not in "biuf":
+    array = numbers(value, f"condition {entry.name!r}")
+    if array.shape != entry.shape:
         raise InvalidInput(
             f"condition {entry.name!r} is {array.dtype} {array.shape}; the network takes "
-            f"{entry.dtype} "
-            f"{entry.shape}."
+            f"{entry.dtype} {entry.shape}."
         )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InvalidInput(f"condition {entry.name!r} has values that are NaN or infinite.")
-    return array.astype(entry.dtype)
+    return converted(array, entry.dtype, f"condition {entry.name!r}")
+
+
+def numbers(value: object, name: str) -> Array:
+    """A value as an array of real numbers.
+
+    Args:
+        value: an array or nested sequences.
+        name: what it is, for the message.
+
+    Raises:
+        InvalidInput: it is ragged, or holds something else than real numbers.
+    """
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{name} is not an array: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise InvalidInput(f"{name} holds {array.dtype}; pass an array of real numbers.")
+    return array
+
+
+def converted(array: Array, dtype: str, name: str) -> Array:
+    """Finite numbers in another type; floats are rounded, whole numbers must survive as they are.
+
+    Args:
+        array: real numbers.
+        dtype: NumPy name.
+        name: what it is, for the message.
+
+    Raises:
+        InvalidInput: a value is NaN or infinite, or does not fit the type.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = array.astype(dtype)
+    if not np.isfinite(array).all():
+        raise InvalidInput(f"{name} has values that are NaN or infinite.")
+    is_float = cast.dtype.kind == "f"
+    if not (np.isfinite(cast).all() if is_float else np.array_equal(cast, array)):
+        raise InvalidInput(f"{name} has values that do not fit {dtype}.")
+    return cast
 
 
 def _label(entry: ConditionInput, value: object) -> int:
     if isinstance(value, str) and value in entry.labels:
         return entry.labels.index(value)
-    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not is_whole or not 0 <= int(value) < entry.classes:  # type: ignore[call-overload]
-        names = f" or one of {', '.join(entry.labels[:8])}" if entry.labels else ""
-        raise InvalidInput(
-            f"class {value!r} for input {entry.name!r}; the network knows 0 to "
-            f"{entry.classes - 1}{names}."
-        )
-    return int(value)  # type: ignore[call-overload]
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if is_whole and 0 <= value < entry.classes:
+        return int(value)
+    names = f" or one of {', '.join(entry.labels[:8])}" if entry.labels else ""
+    raise InvalidInput(
+        f"class {value!r} for input {entry.name!r}; the network knows 0 to "
+        f"{entry.classes - 1}{names}."
+    )
 
 
 def _null(entry: ConditionInput) -> Array:
     if entry.null is None and entry.source is not Source.ZEROS:
         raise InvalidInput(
             f"guidance needs an uncond branch, but input {entry.name!r} has no null condition. "
-            "Pass "
-            "Condition(..., negative=...) or use Unguided()."
+            "Pass Condition(..., negative=...) or use Unguided()."
         )
     return np.full(entry.shape, entry.null or 0, entry.dtype)
 

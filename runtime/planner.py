@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from denoisert.runtime.conditioning import lane_values
+from denoisert.runtime.conditioning import converted, lane_values, numbers
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.errors import InvalidInput, OutOfMemory, OutOfProfile
 from denoisert.runtime.loop.asks import Ask, row_asks
 from denoisert.runtime.plan import Plan, pool_bytes, widest_row
 from denoisert.runtime.request import Request, Start
 from denoisert.runtime.sampler import Sampler, TableCache
-from denoisert.runtime.sampling.guidance.branches import UNCOND
 from denoisert.runtime.sampling.table import SamplerTable
 
 Array = NDArray[Any]
@@ -77,15 +76,14 @@ class Planner:
         conditions = lane_values(
             self._denoiser.conditions,
             request.told,
-            needs_uncond=bool((table.condition == UNCOND).any()),
+            int(table.condition.max()) + 1,
         )
         plan = self._cost(request, sampler, table)
         bound = request.limits.memory_bytes
         if bound is not None and plan.memory_bytes > bound:
             raise OutOfMemory(
                 f"the request may use {bound} bytes, its plan needs {plan.memory_bytes}. Raise "
-                "the limit or open "
-                "the runtime with fewer slots."
+                "the limit or open the runtime with fewer slots."
             )
         return Planned(plan, table, row_asks(table), conditions, self._externals(request.start))
 
@@ -95,23 +93,21 @@ class Planner:
             compiled = f"{shape[1]}x{shape[2]}" if len(shape) == 3 else f"a state of shape {shape}"
             raise OutOfProfile(
                 f"size {'x'.join(map(str, size))} asked for, the bundle is compiled for "
-                f"{compiled}. Leave the size "
-                "out, or recompile the model for it."
+                f"{compiled}. Leave the size out, or recompile the model for it."
             )
 
     def _externals(self, start: Start | None) -> dict[str, Array]:
         if start is None:
             return {}
         layout = self._denoiser.layout
-        latent = np.asarray(start.latent, np.float32)
-        if latent.size != layout.elements:
+        latent = numbers(start.latent, "the start latent")
+        shapes = [part.shape for part in layout.parts]
+        if latent.shape not in ((layout.elements,), *(shapes if len(shapes) == 1 else ())):
             raise InvalidInput(
-                f"the start latent has shape {latent.shape}, {latent.size} numbers; the state has "
-                f"{layout.elements}: {[part.shape for part in layout.parts]}."
+                f"the start latent has shape {latent.shape}; the state is {shapes}. Pass that "
+                f"shape, or its {layout.elements} numbers flat, part after part."
             )
-        if not np.isfinite(latent).all():
-            raise InvalidInput("the start latent has values that are NaN or infinite.")
-        return {"source": latent.reshape(1, -1)}
+        return {"source": converted(latent, "float32", "the start latent").reshape(1, -1)}
 
     def _cost(self, request: Request, sampler: Sampler, table: SamplerTable) -> Plan:
         lanes = widest_row(table) * min(request.images, self._slots)

@@ -16,7 +16,9 @@ from denoisert.runtime.sampling.solvers import Solver
 
 MAX_STEPS = 1000
 MAX_IMAGES = 1024
+MAX_PIXELS = 2**20
 SEEDS = 2**64
+MOST_BYTES = 2**63
 
 # A class label or its name, nothing at all, or values by graph input for networks with several.
 Value = int | str | None | Mapping[str, Any]
@@ -53,7 +55,8 @@ class Start:
     strength: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.strength <= 1.0:
+        is_number = isinstance(self.strength, int | float | np.number)
+        if not is_number or not 0.0 < self.strength <= 1.0:
             raise InvalidInput(f"start strength {self.strength} is outside 0 (excluded) to 1.")
 
 
@@ -63,9 +66,16 @@ class Limits:
 
     Args:
         memory_bytes: refuse the request when its plan needs more; None means no bound.
+
+    Raises:
+        InvalidInput: not a whole number of at least 0.
     """
 
     memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.memory_bytes is not None:
+            _check_integer("memory_bytes", self.memory_bytes, 0, MOST_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +117,24 @@ class Request:
         _check_integer("images", self.images, 1, MAX_IMAGES)
         if self.steps is not None:
             _check_integer("steps", self.steps, 1, MAX_STEPS)
+        self._check_objects()
+        if self.size is not None:
+            _check_size(self.size)
+
+    def _check_objects(self) -> None:
+        """Refuse what is not of the kind its field asks for."""
+        for name, kind in (("start", Start | None), ("limits", Limits)):
+            if not isinstance(getattr(self, name), kind):
+                raise InvalidInput(
+                    f"{name} {getattr(self, name)!r} is not a {name}. Pass Start(latent, strength) "
+                    "or Limits(...)."
+                )
         for name, method in (("solver", "rows"), ("schedule", "grid"), ("guidance", "branches")):
             value = getattr(self, name)
             if isinstance(value, type) or not (value is None or hasattr(value, method)):
                 raise InvalidInput(
                     f"{name} {value!r} is not a {name}. Pass an object such as Euler(), Karras() "
-                    "or CFG(4.0), "
-                    "neither a name nor a class."
+                    "or CFG(4.0), neither a name nor a class."
                 )
 
     @property
@@ -122,6 +143,13 @@ class Request:
         return (
             self.condition if isinstance(self.condition, Condition) else Condition(self.condition)
         )
+
+
+def _check_size(size: object) -> None:
+    if not isinstance(size, tuple | list) or len(size) != 2:
+        raise InvalidInput(f"size {size!r} is not (height, width) in pixels.")
+    for name, value in zip(("height", "width"), size, strict=True):
+        _check_integer(name, value, 1, MAX_PIXELS)
 
 
 def _check_integer(name: str, value: object, low: int, high: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter_ns
 from types import TracebackType
@@ -41,7 +42,8 @@ class Runtime:
         self._reason = reason
         self._pool = Pool(denoiser.layout, [denoiser], NumpyDevice(), slots=slots)
         self._planner = Planner(denoiser, TableCache(bundle.card), reason, slots)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._is_running = False
         self._process = os.getpid()
         self._is_closed = False
 
@@ -106,6 +108,7 @@ class Runtime:
             OutOfProfile: a size that is not compiled.
             OutOfMemory: it needs more than its limit.
         """
+        _check_requests([request])
         self._check_open()
         return self._planner.plan(request).plan
 
@@ -133,8 +136,7 @@ class Runtime:
         """Run one request or several; slots are filled as they free up.
 
         Every request is validated before any work starts. A request that fails while it runs does
-        not disturb the
-        others: a single one raises its error, in a sequence its result carries it.
+        not disturb the others: a single one raises its error, in a sequence its result carries it.
 
         Args:
             requests: one request or a sequence.
@@ -148,28 +150,54 @@ class Runtime:
             DenoiseRTError: an impossible request, or the single request's own error.
         """
         asked = [requests] if isinstance(requests, Request) else list(requests)
-        with self._lock:
-            self._check_open()
-            start = perf_counter_ns()
-            planned = [(request, self._planner.plan(request)) for request in asked]
-            end = perf_counter_ns()
-            if trace is not None:
-                trace.add("plan", start, end, "requests")
-            results = Batch(self._pool, self.card, progress, trace).run(planned)
-        for result in results:
-            result.phases["plan"] = (end - start) / NS_PER_MS
+        _check_requests(asked)
+        with self._turn():
+            results = self._run(asked, progress, trace)
         if not isinstance(requests, Request):
             return results
         if results[0].error is not None:
             raise results[0].error
         return results[0]
 
+    def _run(
+        self, asked: Sequence[Request], progress: Progress | None, trace: Trace | None
+    ) -> list[Result]:
+        self._check_open()
+        start = perf_counter_ns()
+        planned = [(request, self._planner.plan(request)) for request in asked]
+        end = perf_counter_ns()
+        if trace is not None:
+            trace.add("plan", start, end, "requests")
+        results = Batch(self._pool, self.card, progress, trace).run(planned)
+        for result in results:
+            result.phases["plan"] = (end - start) / NS_PER_MS
+        return results
+
     def close(self) -> None:
-        """Release the engine; closing twice is harmless."""
-        with self._lock:
+        """Release the engine; closing twice, or in a forked child, is harmless."""
+        if os.getpid() != self._process:
+            return  # the engine's threads live in the parent only: freeing it here would crash
+        with self._turn():
             if not self._is_closed:
                 self._is_closed = True
+                self._pool.close()
                 self._denoiser.engine.close()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One caller at a time, and none from inside another's progress callback."""
+        self._check_process()  # first: in a forked child the lock may be held for ever
+        with self._lock:
+            if self._is_running:
+                raise EngineError(
+                    "a progress callback called generate or close of its own runtime. Let the "
+                    "callback return or raise first."
+                )
+            self._is_running = True
+            try:
+                yield
+            finally:
+                self._is_running = False
 
     def __enter__(self) -> Runtime:
         return self
@@ -183,10 +211,21 @@ class Runtime:
         self.close()
 
     def _check_open(self) -> None:
+        self._check_process()
         if self._is_closed:
             raise EngineError("the runtime is closed. Open the bundle again.")
+
+    def _check_process(self) -> None:
         if os.getpid() != self._process:
             raise EngineError(
                 "the runtime was opened in another process and does not survive a fork. Open the "
                 "bundle here."
+            )
+
+
+def _check_requests(asked: Sequence[object]) -> None:
+    for request in asked:
+        if not isinstance(request, Request):
+            raise InvalidInput(
+                f"{request!r} is no request. Pass Request(condition, ...) or a sequence of them."
             )

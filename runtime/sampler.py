@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ class Sampler:
 
 
 class TableCache:
-    """Tables of the most recent samplers of one card.
+    """Tables of the most recent samplers of one card; several threads may ask.
 
     Args:
         card: the network they run on.
@@ -64,6 +65,7 @@ class TableCache:
     def __init__(self, card: Card) -> None:
         self.card = card
         self._tables: OrderedDict[Sampler, SamplerTable] = OrderedDict()
+        self._lock = threading.Lock()
 
     def table(self, sampler: Sampler) -> SamplerTable:
         """Compile a sampler, or take it from the cache.
@@ -77,15 +79,15 @@ class TableCache:
         Raises:
             InvalidInput: solver, schedule and card do not fit together.
         """
-        found = self._tables.get(sampler)
-        if found is None:
-            found = compile_table(sampler, self.card)
-            self._tables[sampler] = found
+        with self._lock:
+            found = self._tables.get(sampler)
+        table = found or compile_table(sampler, self.card)
+        with self._lock:
+            self._tables[sampler] = table
+            self._tables.move_to_end(sampler)
             if len(self._tables) > CACHED_TABLES:
                 self._tables.popitem(last=False)
-        else:
-            self._tables.move_to_end(sampler)
-        return found
+        return table
 
 
 def compile_table(sampler: Sampler, card: Card) -> SamplerTable:
@@ -113,8 +115,7 @@ def _check_times(card: Card, times: list[float]) -> None:
     if foreign:
         raise InvalidInput(
             f"the sampler asks the network at model time {foreign[0]:g}; it was trained at "
-            f"{allowed} only. "
-            "Use the card's recommended steps and schedule."
+            f"{allowed} only. Use the card's recommended steps and schedule."
         )
     is_whole = card.network.time_dtype.startswith("int")
     fraction = next((time for time in times if is_whole and time != round(time)), None)

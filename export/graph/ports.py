@@ -79,12 +79,29 @@ def check_ports(card: Card, inputs: Sequence[Port], outputs: Sequence[Port]) -> 
         InvalidInput: naming the port, what the card says and what the graph has.
     """
     found = {port.name: port for port in inputs}
-    lanes = _lanes(card, inputs)
+    lanes = graph_lanes(card, inputs)
     for wanted in card_inputs(card):
         _check_input(card, wanted, found[wanted.name], lanes)
     predictions = {port.name: port for port in outputs}
     for entry in (part for port in card.network.ports for part in port):
         _check_output(card, entry, predictions[entry.output], lanes)
+
+
+def graph_lanes(card: Card, inputs: Sequence[Port]) -> int | str:
+    """The first dimension that all inputs but a scalar time share.
+
+    Raises:
+        InvalidInput: if they differ.
+    """
+    is_scalar = card.network.time_shape is TimeShape.SCALAR
+    batched = [port for port in inputs if not (is_scalar and port.name == card.network.time)]
+    sizes = {port.name: port.dims[0] if port.dims else "none" for port in batched}
+    if len(set(sizes.values())) > 1:
+        raise InvalidInput(
+            f"the inputs' numbers of lanes differ: {sizes}. Export the graph with one dynamic or "
+            "one fixed batch dimension for all of them."
+        )
+    return next(iter(sizes.values()))
 
 
 def _port(value: ir.Value) -> Port:
@@ -104,19 +121,6 @@ def _compare(kind: str, wanted: list[str], found: list[str]) -> None:
             f"the card names the {kind} {wanted}, the graph has {found}: missing {missing}, "
             f"not in the card {extra}. Rename them in the card or export the graph again."
         )
-
-
-def _lanes(card: Card, inputs: Sequence[Port]) -> int | str:
-    """The first dimension that all inputs but a scalar time share."""
-    is_scalar = card.network.time_shape is TimeShape.SCALAR
-    batched = [port for port in inputs if not (is_scalar and port.name == card.network.time)]
-    sizes = {port.name: port.dims[0] if port.dims else "none" for port in batched}
-    if len(set(sizes.values())) > 1:
-        raise InvalidInput(
-            f"the inputs' numbers of lanes differ: {sizes}. Export the graph with one dynamic or "
-            "one fixed batch dimension for all of them."
-        )
-    return next(iter(sizes.values()))
 
 
 def _check_input(card: Card, wanted: Port, found: Port, lanes: int | str) -> None:

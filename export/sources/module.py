@@ -28,6 +28,11 @@ OWN_STATE = frozenset({"_parameters", "_buffers", "_modules", "training"})
 """Attributes of every module that are counted elsewhere or do not count."""
 
 
+def is_module(value: object) -> bool:
+    """Whether a value is a torch module."""
+    return isinstance(value, nn.Module)
+
+
 class TorchModule:
     """A network in memory.
 

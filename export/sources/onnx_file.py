@@ -79,8 +79,7 @@ class OnnxFile:
             onnx.checker.check_model(str(self.path))
         except onnx.checker.ValidationError as error:
             raise ExportError(
-                f"{self.path.name} breaks the ONNX standard: {_first_line(error)} "
-                "Export it again."
+                f"{self.path.name} breaks the ONNX standard: {_first_line(error)} Export it again."
             ) from error
         model = ir.load(self.path)
         check_names(model, self.card)

@@ -36,7 +36,7 @@ class OnnxRuntime:
         path = f"engines/{NAME}/{COMPONENT}.onnx"
         entry, text = store_graph(lowered, path, weights, draft)
         evaluate = open_graph(text, draft.folder, path)
-        buckets = fixed_lanes(entry.inputs[0].dims[0])
+        buckets = fixed_lanes(entry.outputs[0].dims[0])
         return Built(EngineEntry(ort.__version__, {COMPONENT: entry}, buckets), evaluate)
 
 

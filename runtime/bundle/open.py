@@ -17,7 +17,7 @@ from denoisert.runtime.bundle.verify import (
     check_tree,
 )
 from denoisert.runtime.bundle.weights import read_header
-from denoisert.runtime.errors import BundleError, InvalidInput, ManifestMismatch, Tampered
+from denoisert.runtime.errors import BundleError, InvalidInput, ManifestMismatch
 
 ATTEMPTS = 5  # a bundle may be exchanged for a new one while it is opened
 Progress = Callable[[str, int, int], None]
@@ -71,27 +71,28 @@ class Bundle:
         with _reading(path):
             root = Path(path).resolve(strict=True)
             for _ in range(ATTEMPTS):
-                before = os.stat(root).st_ino
-                try:
-                    return cls._open_once(root, expect)
-                except BundleError:
-                    if os.stat(root).st_ino == before:
-                        raise
+                bundle = cls._attempt(root, expect)
+                if bundle is not None:
+                    return bundle
         raise BundleError(f"the bundle at {root} keeps being replaced; wait for its writers.")
 
     @classmethod
-    def _open_once(cls, root: Path, expect: str | None) -> Bundle:
+    def _attempt(cls, root: Path, expect: str | None) -> Bundle | None:
+        """The bundle, or None where the folder was exchanged meanwhile."""
         before = os.stat(root).st_ino
-        manifest = Manifest.from_json(_read_manifest(root))
-        if expect is not None and manifest.id != expect:
-            raise ManifestMismatch(
-                f"asked for bundle {expect}, found {manifest.id} at {root}. Open it without "
-                "`expect` if the change is meant, or restore the expected one."
-            )
-        check_tree(root, manifest.files)
-        if os.stat(root).st_ino != before:
-            raise Tampered(f"the bundle at {root} was replaced while it was opened. Open it again.")
-        return cls(root, manifest)
+        try:
+            manifest = Manifest.from_json(_read_manifest(root))
+            if expect is not None and manifest.id != expect:
+                raise ManifestMismatch(
+                    f"asked for bundle {expect}, found {manifest.id} at {root}. Open it without "
+                    "`expect` if the change is meant, or restore the expected one."
+                )
+            check_tree(root, manifest.files)
+        except OSError:  # which a BundleError is, too
+            if os.stat(root).st_ino == before:
+                raise
+            return None
+        return cls(root, manifest) if os.stat(root).st_ino == before else None
 
     def verified(self, path: str) -> Path:
         """Where a file lies, after its bytes were compared with the manifest.

@@ -1,4 +1,4 @@
-"""A table's rows as the NumPy device runs them: all that does not depend on the slot, worked out."""
+"""A table's rows as the NumPy device runs them: what does not depend on the slot, worked out."""
 
 from __future__ import annotations
 

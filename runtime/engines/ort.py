@@ -13,6 +13,7 @@ from denoisert.runtime.errors import BuildError, EngineError, FellBack, OutOfPro
 
 PROVIDER = "CPUExecutionProvider"
 LARGEST_BUCKET = 16
+LANES = "lanes"  # what a first dimension without a name is called
 
 # The exceptions of ONNX Runtime's binding have no common base of their own.
 FAILURES = (
@@ -85,18 +86,19 @@ class OrtEngine:
             "session.model_external_initializers_file_folder_path", str(weights_root)
         )
         try:
-            self._session = onnxruntime.InferenceSession(
+            session = onnxruntime.InferenceSession(
                 graph.read_bytes(), options, providers=[PROVIDER]
             )
         except FAILURES as error:
             raise BuildError(f"ONNX Runtime refuses {graph.name}: {error}") from error
-        if self._session.get_providers() != [PROVIDER]:
+        if session.get_providers() != [PROVIDER]:
             raise FellBack(
                 f"{graph.name} was asked to run on {PROVIDER} and runs on "
-                f"{self._session.get_providers()}."
+                f"{session.get_providers()}."
             )
-        self.inputs = _ports(self._session.get_inputs())
-        self.outputs = _ports(self._session.get_outputs())
+        self.inputs = _ports(session.get_inputs())
+        self.outputs = _ports(session.get_outputs())
+        self._session: onnxruntime.InferenceSession | None = session
         self.buckets = _buckets(self.outputs)
 
     def workspace_bytes(self, bucket: int) -> int:
@@ -107,15 +109,19 @@ class OrtEngine:
         """Fix the buffers of one call; see `Engine.bind`.
 
         Raises:
-            OutOfProfile: the bucket does not exist, or a buffer has another shape or dtype.
+            OutOfProfile: the bucket does not exist, or a buffer is missing or has another shape or
+                dtype.
+            EngineError: the engine is closed.
         """
+        if self._session is None:
+            raise EngineError("the engine is closed. Load it again.")
         if bucket not in self.buckets:
             raise OutOfProfile(
                 f"{bucket} lanes asked for, the engine is compiled for {self.buckets}."
             )
         binding = self._session.io_binding()
         for port in (*self.inputs, *self.outputs):
-            _check_buffer(port, bucket, buffers[port.name])
+            _check_buffer(port, bucket, buffers)
         for port in self.inputs:
             binding.bind_ortvalue_input(
                 port.name, onnxruntime.OrtValue.ortvalue_from_numpy(buffers[port.name])
@@ -128,8 +134,8 @@ class OrtEngine:
         return OrtBound(self._session, binding)
 
     def close(self) -> None:
-        """Release the session."""
-        del self._session
+        """Release the session; it goes with its last bound call. Twice is harmless."""
+        self._session = None
 
 
 def _ports(nodes: list[onnxruntime.NodeArg]) -> tuple[Port, ...]:
@@ -137,11 +143,19 @@ def _ports(nodes: list[onnxruntime.NodeArg]) -> tuple[Port, ...]:
     for node in nodes:
         if node.type not in DTYPES:
             raise BuildError(f"{node.name} is a {node.type}; DenoiseRT feeds {sorted(DTYPES)}.")
-        ports.append(Port(node.name, DTYPES[node.type], tuple(node.shape)))
+        if not all(isinstance(size, int) for size in node.shape[1:]):
+            raise BuildError(
+                f"{node.name} has shape {node.shape}; only the first dimension may vary. Compile "
+                "the model at one size."
+            )
+        dims = (size if isinstance(size, int) else size or LANES for size in node.shape)
+        ports.append(Port(node.name, DTYPES[node.type], tuple(dims)))
     return tuple(ports)
 
 
 def _buckets(outputs: tuple[Port, ...]) -> tuple[int, ...]:
+    if not all(port.dims for port in outputs):
+        raise BuildError("an output of the graph is a scalar; every output needs a row per lane.")
     fixed = {port.dims[0] for port in outputs if isinstance(port.dims[0], int)}
     if not fixed:
         return tuple(range(1, LARGEST_BUCKET + 1))
@@ -150,8 +164,10 @@ def _buckets(outputs: tuple[Port, ...]) -> tuple[int, ...]:
     return (fixed.pop(),)
 
 
-def _check_buffer(port: Port, bucket: int, array: Buffer) -> None:
-    shape = port.shape(bucket)
+def _check_buffer(port: Port, bucket: int, buffers: Mapping[str, Buffer]) -> None:
+    shape, array = port.shape(bucket), buffers.get(port.name)
+    if array is None:
+        raise OutOfProfile(f"no buffer for {port.name}, {port.dtype} {shape}; have {[*buffers]}.")
     if array.shape != shape or array.dtype != np.dtype(port.dtype):
         raise OutOfProfile(
             f"{port.name} takes {port.dtype} {shape}, the buffer is {array.dtype} {array.shape}."

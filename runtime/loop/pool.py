@@ -184,13 +184,20 @@ class Pool:
         return self.outcomes.pop(number)
 
     def clear(self) -> None:
-        """Forget every work that waits or runs: the caller gave up."""
+        """Forget every work that waits, runs or has ended: the caller gave up."""
         self.waiting.clear()
+        self.outcomes.clear()
         for slot in self.active:
             self._arena.release(slot.work.table)
             self.slots[slot.index] = None
         self._numbers.clear()
         self._refresh()
+
+    def close(self) -> None:
+        """Forget everything, bound calls included: they would keep the engines alive."""
+        self.clear()
+        self._calls = []
+        self._bound.clear()
 
     def _end(self, slot: Slot, outcome: Outcome) -> None:
         self.outcomes[self._numbers.pop(slot.index)] = outcome
@@ -204,8 +211,6 @@ def _non_finite(slot: Slot) -> NonFinite:
     table = slot.work.table
     return NonFinite(
         f"picture {slot.work.image} of seed {slot.work.seed} became NaN or infinite at stage "
-        f"{row} of "
-        f"{table.stages} (alpha = {table.alpha[row]:g}, sigma = {table.sigma[row]:g}). Other "
-        "pictures are not "
-        "affected. Try more steps, less guidance or a float32 engine."
+        f"{row} of {table.stages} (alpha = {table.alpha[row]:g}, sigma = {table.sigma[row]:g}). "
+        "Other pictures are not affected. Try more steps, less guidance or a float32 engine."
     )

@@ -1,5 +1,4 @@
-"""The only place that turns solver rows, parametrisations, guidance and operations into a
-`SamplerTable`.
+"""The only place that turns solver rows, network meaning, guidance and operations into a table.
 
 D and E of the canonical columns are replaced by what the raw network outputs say about them:
 

@@ -168,8 +168,7 @@ class SamplerTable:
         return worst
 
     def resolved(self, row: int, maps: float = 1.0) -> Floats:
-        """The register rows (K, columns) of one row set with D_0 and D_1 replaced by their
-        arguments.
+        """Register rows (K, columns) of one row set, D_0 and D_1 replaced by their arguments.
 
         Args:
             row: index of the row set.

@@ -218,6 +218,27 @@ def test_a_second_writer_waits_and_says_for_what(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.bundle"]
 
 
+def test_a_lock_file_that_was_removed_meanwhile_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A waiter may lock the file that the last holder has just removed; a third has made a new."""
+    path, flock = tmp_path / ".a.bundle.lock", fcntl.flock
+    third: list[int] = []
+
+    def late(descriptor: int, operation: int) -> None:
+        if not third:
+            path.unlink()
+            third.append(os.open(path, os.O_RDWR | os.O_CREAT))
+            flock(third[0], fcntl.LOCK_EX)
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(BundleError, match="another process"):
+        write_bundle(tmp_path / "a.bundle", source(1), filler(1), lock_timeout_s=0.05)
+    os.close(third[0])
+    write(tmp_path / "a.bundle", 1)
+
+
 def test_a_folder_that_cannot_be_written_is_an_error_of_ours(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(BundleError, match="cannot make the folder"):

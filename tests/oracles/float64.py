@@ -1,7 +1,8 @@
 """The installed diffusers schedulers in float64: their own source, with float32 replaced.
 
-diffusers rounds its coefficients and latents to float32 inside `step`, so 1e-12 needs another form of the same code.
-The source is read from the installed package and executed as a module of another name; nothing is copied.
+diffusers rounds its coefficients and latents to float32 inside `step`, so a comparison at 1e-12
+needs another form of the same code. The source is read from the installed package and executed as
+a module of another name; nothing is copied.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def sample(
         scheduler: with its timesteps set.
         network: raw output for a latent and a model time, both in float64.
         start: first latent in the scheduler's coordinates.
-        step: further arguments of `step`; a list under `variance_noise` gives one item to each step.
+        step: further arguments of `step`; a list under `variance_noise` gives each step one item.
     """
     x = torch.from_numpy(start)
     noises = list(step.pop("variance_noise", []))

@@ -1,6 +1,7 @@
 """A card goes to JSON and back, and every wrong key or value is refused by its place."""
 
 import copy
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -50,6 +51,14 @@ def test_values_arrive_as_types(plain: dict[str, Any]) -> None:
     assert card.conditions[0].labels == ("none", "some", "all")
     assert repr(card.sampler.solver) == "Euler()"
     assert card.network.ports[0][0].channels == 1
+
+
+def test_whole_numbers_and_floats_are_one_text(plain: dict[str, Any]) -> None:
+    card = Card.from_dict(plain)
+    label = dataclasses.replace(card.conditions[0], null=3.0)
+    whole = dataclasses.replace(label, null=3)
+    texts = [dataclasses.replace(card, conditions=(item,)).to_json() for item in (label, whole)]
+    assert texts[0] == texts[1]
 
 
 def test_to_dict_writes_every_key_and_only_json(plain: dict[str, Any]) -> None:

@@ -5,8 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -83,154 +81,11 @@ def test_a_flipped_byte_is_found_at_the_first_use(folder: Path, path: str) -> No
         assert bundle.verified(other) == folder.resolve() / other
 
 
-def truncate(path: Path) -> None:
-    os.truncate(path, path.stat().st_size - 1)
-
-
-def extend(path: Path) -> None:
-    with path.open("ab") as file:
-        file.write(b"\0")
-
-
-def link(path: Path) -> None:
-    path.rename(path.parent.parent / "moved")
-    shutil.move(path.parent.parent / "moved", path.parents[2] / "outside")
-    path.symlink_to(path.parents[2] / "outside")
-
-
-def hard_link(path: Path) -> None:
-    os.link(path, path.parents[2] / "second name")
-
-
-def replace_by_pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path, 0o600)
-
-
-def replace_by_socket(path: Path) -> None:
-    path.unlink()
-    with socket.socket(socket.AF_UNIX) as server:
-        place = os.open(path.parent, os.O_RDONLY)
-        server.bind(f"/proc/self/fd/{place}/{path.name}")
-        os.close(place)
-    path.chmod(0o600)
-
-
-def replace_by_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir(mode=0o755)
-
-
-DAMAGES: list[tuple[Callable[[Path], object], str]] = [
-    (truncate, r"has \d+ bytes, its manifest says"),
-    (extend, r"has \d+ bytes, its manifest says"),
-    (Path.unlink, "is missing"),
-    (link, "is a symbolic link"),
-    (hard_link, "has 2 hard links"),
-    (replace_by_pipe, "is a device, pipe or socket"),
-    (replace_by_socket, "is a device, pipe or socket"),
-    (replace_by_folder, "is a folder that holds no listed file"),
-    (lambda path: path.chmod(0o646), "writable by everybody"),
-    (lambda path: path.chmod(0o666), "writable by everybody"),
-]
-
-
-@pytest.mark.parametrize("path", [GRAPH, WEIGHTS])
-@pytest.mark.parametrize(("damage", "says"), DAMAGES)
-def test_damage_is_refused_at_open_and_later(
-    folder: Path, path: str, damage: Callable[[Path], object], says: str
-) -> None:
-    bundle = Bundle.open(folder)
-    damage(folder / path)
-    with pytest.raises(Tampered, match=says) as caught:
-        Bundle.open(folder)
-    assert path in str(caught.value)
-    with pytest.raises(BundleError):
-        bundle.verified(path)
-
-
-@pytest.mark.parametrize(
-    ("path", "content"),
-    [("notes.txt", b"x"), ("weights/more.safetensors", b""), ("engines/onnxruntime/.so", b"x")],
-)
-def test_an_extra_file_is_refused(folder: Path, path: str, content: bytes) -> None:
-    (folder / path).write_bytes(content)
-    (folder / path).chmod(0o644)
-    with pytest.raises(Tampered, match=f"'{path}' is in the bundle and not in its manifest"):
-        Bundle.open(folder)
-
-
-def test_an_extra_folder_or_link_is_refused(folder: Path) -> None:
-    (folder / "cache").mkdir(mode=0o755)
-    with pytest.raises(Tampered, match="'cache' is a folder that holds no listed file"):
-        Bundle.open(folder)
-    (folder / "cache").rmdir()
-    (folder / "cache").symlink_to("/")
-    with pytest.raises(Tampered, match="'cache' is a symbolic link"):
-        Bundle.open(folder)
-
-
-@pytest.mark.parametrize("path", ["weights", "engines/onnxruntime"])
-def test_a_folder_behind_a_link_is_refused(folder: Path, tmp_path: Path, path: str) -> None:
-    (folder / path).rename(tmp_path / "elsewhere")
-    (folder / path).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Tampered, match=f"'{path}' is a symbolic link"):
-        Bundle.open(folder)
-
-
-@pytest.mark.parametrize("path", ["", "weights", "engines", "manifest.json", *FILES])
-def test_what_everybody_may_write_is_refused(folder: Path, path: str) -> None:
-    (folder / path).chmod((folder / path).stat().st_mode | 0o002)
-    with pytest.raises(Tampered, match="writable by everybody"):
-        Bundle.open(folder)
-
-
-@pytest.mark.parametrize("path", ["", "engines", "engines/onnxruntime", ENGINE, "manifest.json"])
-def test_engines_and_the_way_to_them_are_not_group_writable(folder: Path, path: str) -> None:
-    (folder / path).chmod((folder / path).stat().st_mode | 0o020)
-    with pytest.raises(Tampered, match="writable by its group"):
-        Bundle.open(folder)
-
-
-@pytest.mark.parametrize("path", ["weights", GRAPH, WEIGHTS])
-def test_weights_and_graphs_may_be_group_writable(folder: Path, path: str) -> None:
-    (folder / path).chmod((folder / path).stat().st_mode | 0o020)
-    Bundle.open(folder).verify_all()
-
-
-@pytest.mark.parametrize("path", ["", "engines", "manifest.json", *FILES])
-def test_what_another_user_owns_is_refused(
-    folder: Path, path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if os.geteuid() == 0:
-        os.chown(folder / path, 12345, -1)
-        with pytest.raises(Tampered, match="belongs to user 12345"):
-            Bundle.open(folder)
-        return
-    monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    with pytest.raises(Tampered, match="belongs to user"):
-        Bundle.open(folder)
-
-
 @pytest.mark.parametrize("target", ["manifest.json", "", "none"])
 def test_no_bundle_there_is_an_error_of_ours(folder: Path, target: str) -> None:
     (folder / "manifest.json").unlink()
     with pytest.raises(BundleError, match=r"cannot be read: (No such|Not a)"):
         Bundle.open(folder / target if target else folder)
-
-
-@pytest.mark.parametrize("replace", [link, replace_by_pipe, replace_by_folder])
-def test_the_manifest_itself_is_a_regular_file(
-    folder: Path, replace: Callable[[Path], object]
-) -> None:
-    path = folder / "manifest.json"
-    if replace is link:
-        path.rename(folder.parent / "outside")
-        path.symlink_to(folder.parent / "outside")
-    else:
-        replace(path)
-    with pytest.raises(BundleError, match=r"manifest\.json"):
-        Bundle.open(folder)
 
 
 def test_a_manifest_of_many_megabytes_is_not_read(folder: Path) -> None:
@@ -311,20 +166,43 @@ def test_a_disk_that_cannot_be_read_is_an_error_of_ours(
         bundle.verify_all()
 
 
+@pytest.mark.parametrize("is_cut", [True, False])
 def test_a_bundle_exchanged_while_it_opens_is_opened_as_the_new_one(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_cut: bool
 ) -> None:
+    """Also where the new files have the sizes that the old manifest lists."""
     new = tmp_path / "new"
     shutil.copytree(folder, new)
+    plain = json.loads((folder / "manifest.json").read_bytes())
+    manifest = decode(Manifest, {**plain, "created_by": "denoisert 0.2.0"}, "it", CODECS).with_id()
+    (new / "manifest.json").write_bytes(manifest.to_json())
     from_json = Manifest.from_json
 
     def exchanged(text: bytes) -> Manifest:
         if new.exists():
             folder.rename(tmp_path / "old")
             new.rename(folder)
-            os.truncate(tmp_path / "old" / GRAPH, 1)
+        return from_json(b"{}" if is_cut and text != manifest.to_json() else text)
+
+    monkeypatch.setattr(Manifest, "from_json", staticmethod(exchanged))
+    bundle = Bundle.open(folder)
+    bundle.verify_all()
+    assert (tmp_path / "old").exists()
+    assert bundle.id == manifest.id
+
+
+def test_a_bundle_that_never_rests_is_given_up(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder, tmp_path / "other")
+    from_json = Manifest.from_json
+
+    def exchanged(text: bytes) -> Manifest:
+        folder.rename(tmp_path / "third")
+        (tmp_path / "other").rename(folder)
+        (tmp_path / "third").rename(tmp_path / "other")
         return from_json(text)
 
     monkeypatch.setattr(Manifest, "from_json", staticmethod(exchanged))
-    Bundle.open(folder).verify_all()
-    assert (tmp_path / "old").exists()
+    with pytest.raises(BundleError, match="keeps being replaced"):
+        Bundle.open(folder)

@@ -71,6 +71,7 @@ LIES = [
     ({"a": ONE}, bytes(7), "7 bytes"),
     ({"a": ONE}, bytes(9), "end at byte 8 of the data, which has 9"),
     ({"a": entry("F32", [2], 0, 4)}, bytes(4), "needs 8 bytes and claims 4"),
+    ({"a": entry("F32", [1], 0, 8)}, bytes(8), "needs 4 bytes and claims 8"),
     ({"a": entry("F32", [2], 4, 12)}, bytes(12), "hole at byte 0"),
     ({"a": ONE, "b": ONE}, bytes(16), "overlap"),
     ({"a": ONE, "b": entry("F32", [2], 4, 12)}, bytes(12), "overlap"),

@@ -13,13 +13,11 @@ from denoisert.runtime.sampling.operations import Clip, DynamicThreshold
 from denoisert.runtime.sampling.oracle import execute
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.rows import ExternalMap, Program, RangeMap, Term
-from tests.runtime.sampling.drafts import (
+from tests.runtime.sampling.drafts import ELEMENTS, LAYOUT, draws
+from tests.runtime.sampling.programs import (
     ADAMS,
-    ELEMENTS,
-    LAYOUT,
     angles,
     ddim,
-    draws,
     exact,
     mixtures,
     moved,

@@ -5,7 +5,7 @@ import pytest
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid, Point
-from tests.runtime.sampling.drafts import angles
+from tests.runtime.sampling.programs import angles
 
 
 def flow(steps):

@@ -11,7 +11,8 @@ from denoisert.runtime.sampling.guidance.cfg import CFG_RESCALE
 from denoisert.runtime.sampling.operations import Clip
 from denoisert.runtime.sampling.oracle import execute
 from denoisert.runtime.sampling.parametrisation import Parametrisation
-from tests.runtime.sampling.drafts import LAYOUT, angles, ddim, draws, exact
+from tests.runtime.sampling.drafts import LAYOUT, draws
+from tests.runtime.sampling.programs import angles, ddim, exact
 
 EPS, V = Parametrisation.EPS, Parametrisation.V
 STEPS = 6

@@ -8,7 +8,7 @@ from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.guidance import Unguided
 from denoisert.runtime.sampling.operations import Clip, DynamicThreshold
 from denoisert.runtime.sampling.parametrisation import Parametrisation
-from tests.runtime.sampling.drafts import angles, ddim
+from tests.runtime.sampling.programs import angles, ddim
 
 
 def test_codes_carry_their_arguments():

@@ -5,7 +5,7 @@ import pytest
 
 from denoisert.runtime.errors import InvalidTable
 from denoisert.runtime.sampling.rows import Basis, Everywhere, ExternalMap, Program, Term
-from tests.runtime.sampling.drafts import angles, ddim
+from tests.runtime.sampling.programs import angles, ddim
 
 
 @pytest.mark.parametrize("externals", [(), ("source",), ("source", "mask", "known")])

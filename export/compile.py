@@ -1,0 +1,153 @@
+"""`compile_bundle`: one model in, one verified bundle out; the same again costs no work.
+
+The cache key is taken from bytes, so torch is imported only when something has to be built.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from denoisert.export.bundle import write_bundle
+from denoisert.export.fingerprint import Fingerprint, add_compiler
+from denoisert.export.options import Compiled, CompileOptions, Progress, Report
+from denoisert.export.sources.source import ModelSource
+from denoisert.export.sources.zoo import ZOO, ZooFolder, refuse_pickle, zoo_names
+from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.errors import ExportError, InvalidInput
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from denoisert.export.bundle import Contents, Draft
+    from denoisert.export.build import Build
+
+SPARE_BYTES = 2**20
+"""Room for graphs and manifest beside the weights."""
+
+
+def compile_bundle(
+    model: str | os.PathLike[str] | nn.Module,
+    out: str | os.PathLike[str],
+    *,
+    card: Card | None = None,
+    options: CompileOptions | None = None,
+    progress: Report | None = None,
+) -> Compiled:
+    """Compile a model into a bundle.
+
+    Args:
+        model: a zoo model's name or folder, one ONNX file of a denoiser, or a torch module.
+        out: the bundle's folder: new, empty, or an older bundle, which stays until the end.
+        card: needed for an ONNX file and a torch module; replaces a folder's own.
+        options: targets; by default ONNX Runtime.
+        progress: called when a phase begins and when all is done.
+
+    Returns:
+        Where the bundle lies, its id, whether it was there already, times and parity figures.
+
+    Raises:
+        InvalidInput: no such model, or model and card disagree.
+        ExportError: the model cannot be compiled, or its graph differs from it (`ParityError`).
+        BundleError: `out` is something else than a bundle, or cannot be written.
+    """
+    source = find_source(model, card)
+    task = _Task(source, options or CompileOptions(), progress)
+    manifest = write_bundle(
+        out, task.key(), task.fill, needed_bytes=source.weight_bytes + SPARE_BYTES
+    )
+    return task.result(Path(out), manifest.id)
+
+
+def find_source(model: str | os.PathLike[str] | nn.Module, card: Card | None) -> ModelSource:
+    """The source that a model argument means.
+
+    Raises:
+        InvalidInput: nothing of that name, or a card is missing.
+        ExportError: a kind of file that is not read.
+    """
+    if not isinstance(model, str | os.PathLike):
+        return _module_source(model, card)
+    path = Path(model)
+    if isinstance(model, str) and not path.exists() and model in zoo_names():
+        path = ZOO / model
+    if path.is_dir():
+        return ZooFolder(path, card)
+    refuse_pickle(path)
+    if not path.is_file():
+        raise InvalidInput(
+            f"there is no model {os.fspath(model)!r}. Give the folder of a model, an ONNX file, or "
+            f"one of {', '.join(zoo_names())}."
+        )
+    return _onnx_source(path, card)
+
+
+class _Task:
+    """One call of `compile_bundle`: the key first, the heavy part only if asked to fill."""
+
+    def __init__(self, source: ModelSource, options: CompileOptions, report: Report | None) -> None:
+        self.source = source
+        self.options = options
+        self.report = report
+        self.has_written = False
+        self._build: Build | None = None
+
+    def key(self) -> str:
+        """Digest of model, card, options and compiler."""
+        fingerprint = Fingerprint()
+        model = self.source.fingerprint() or self.build().traced_fingerprint()
+        fingerprint.add("model", model.encode())
+        fingerprint.add("card", self.source.card.to_json())
+        fingerprint.add("options", repr(self.options).encode())
+        add_compiler(fingerprint)
+        return fingerprint.hexdigest()
+
+    def build(self) -> Build:
+        """The heavy part, made at the first use."""
+        if self._build is None:
+            from denoisert.export.build import Build
+
+            self._build = Build(self.source, self.options, self.report)
+        return self._build
+
+    def fill(self, draft: Draft) -> Contents:
+        """Fill the draft; not called when the bundle is there already."""
+        self.has_written = True
+        return self.build().fill(draft)
+
+    def result(self, out: Path, bundle_id: str) -> Compiled:
+        """What happened."""
+        if self.report is not None:
+            self.report(Progress("done", 1, 1))
+        if not self.has_written:
+            return Compiled(out, bundle_id, True, {}, (), ())
+        build = self.build()
+        return Compiled(out, bundle_id, False, build.phases_ms, build.parity, build.notes)
+
+
+def _module_source(model: Any, card: Card | None) -> ModelSource:
+    from denoisert.export.sources.module import TorchModule, is_module
+
+    if not is_module(model):
+        raise InvalidInput(
+            f"model is a {type(model).__name__}; give a path, a zoo name or a torch.nn.Module."
+        )
+    if card is None:
+        raise InvalidInput("a torch module needs a card; pass card=Card(...).")
+    return TorchModule(model, card)
+
+
+def _onnx_source(path: Path, card: Card | None) -> ModelSource:
+    if path.suffix.lower() != ".onnx":
+        raise ExportError(
+            f"{path.name} is not a kind of model that is read; give an .onnx file, the folder of a "
+            "model, or a torch module from Python."
+        )
+    if card is None:
+        raise InvalidInput(
+            f"{path.name} needs a card (--card card.json): docs/card.md lists its keys."
+        )
+    from denoisert.export.sources.onnx_file import OnnxFile
+
+    return OnnxFile(path, card)

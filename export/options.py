@@ -1,0 +1,76 @@
+"""What a compilation can be told, and what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from denoisert.runtime.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from denoisert.export.parity import Parity
+
+TARGETS: Final = ("onnxruntime",)
+"""Names of the targets that this version builds."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """What to build.
+
+    Args:
+        targets: names out of `TARGETS`, at least one, each once.
+
+    Raises:
+        InvalidInput: an unknown, repeated or missing target.
+    """
+
+    targets: tuple[str, ...] = ("onnxruntime",)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.targets if name not in TARGETS]
+        if not self.targets or unknown or len(set(self.targets)) != len(self.targets):
+            raise InvalidInput(
+                f"targets {self.targets} must be some of {', '.join(TARGETS)}, each once."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One phase of a compilation has begun.
+
+    Args:
+        phase: what happens now.
+        index: of the phase, from 0; equal to `count` when all is done.
+        count: phases in all.
+    """
+
+    phase: str
+    index: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The bundle that is there now.
+
+    Args:
+        path: its folder.
+        id: its SHA-256.
+        is_cached: whether it was there already and nothing was written.
+        phases_ms: phase -> milliseconds; empty when cached.
+        parity: figures of the graph and of every target; empty when cached.
+        notes: what the user should know, one sentence each.
+    """
+
+    path: Path
+    id: str
+    is_cached: bool
+    phases_ms: Mapping[str, float]
+    parity: tuple[Parity, ...]
+    notes: tuple[str, ...]
+
+
+Report = Callable[[Progress], None]

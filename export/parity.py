@@ -1,0 +1,162 @@
+"""Parity: the compiled graphs against the model as its author wrote it, on fresh random inputs.
+
+An exporter can write a wrong graph without an error, so this is part of compiling and cannot be
+left out. An input that changes nothing is reported, too: parity on it would prove nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoisert.export.graph.ports import graph_lanes
+from denoisert.export.random_inputs import Arrays, draw_inputs, fit_inputs
+from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.engines.engine import Port
+from denoisert.runtime.errors import ParityError
+
+BOUND: Final = 1e-4
+"""Largest relative error of a compiled graph, max|difference| / max|reference|, float32."""
+
+DEAD: Final = 1e-3
+"""An input whose change moves the output by less than this, relative, is reported."""
+
+LANES: Final = (1, 2, 5)
+"""Numbers of lanes that are compared."""
+
+Evaluate = Callable[[Arrays], Arrays]
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far a graph is from its source.
+
+    Args:
+        graph: "graph" or the name of a target.
+        output: graph output.
+        relative_error: largest over all drawn inputs.
+    """
+
+    graph: str
+    output: str
+    relative_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One set of inputs and what the source makes of it."""
+
+    inputs: Arrays
+    expected: Arrays
+
+
+def draw_trials(
+    card: Card, ports: tuple[Port, ...], evaluate: Evaluate, generator: np.random.Generator
+) -> tuple[Trial, ...]:
+    """Draw inputs for several numbers of lanes and evaluate the source on them.
+
+    Args:
+        card: what inputs look like.
+        ports: of the graph; a fixed number of lanes is the only one drawn.
+        evaluate: the source.
+        generator: of the inputs.
+
+    Raises:
+        ParityError: the source returns a value that is not finite.
+    """
+    fixed = graph_lanes(card, ports)
+    trials = []
+    for lanes in (fixed,) if isinstance(fixed, int) else LANES:
+        inputs = fit_inputs(draw_inputs(card, lanes, generator), ports)
+        expected = evaluate(inputs)
+        _check_finite(expected)
+        trials.append(Trial(inputs, expected))
+    return tuple(trials)
+
+
+def measure(graph: str, trials: tuple[Trial, ...], evaluate: Evaluate) -> tuple[Parity, ...]:
+    """Compare a graph with the source on every trial.
+
+    Args:
+        graph: its name in figures and errors.
+        trials: inputs and expected outputs.
+        evaluate: runs the graph.
+
+    Raises:
+        ParityError: a relative error above 1e-4.
+    """
+    worst: dict[str, float] = {}
+    for trial in trials:
+        found = evaluate(trial.inputs)
+        for name, reference in trial.expected.items():
+            error = relative_error(found[name], reference)
+            worst[name] = max(worst.get(name, 0.0), error)
+    for name, error in worst.items():
+        if not error <= BOUND:
+            raise ParityError(
+                f"output {name!r} of {graph} differs from the model by {error:.2e}, relative to "
+                f"its largest value; at most {BOUND:.0e} is accepted. The exporter or a lowering "
+                "pass is wrong for this model: please report it with the model's operators."
+            )
+    return tuple(Parity(graph, name, error) for name, error in worst.items())
+
+
+def relative_error(found: NDArray[Any], reference: NDArray[Any]) -> float:
+    """max|found - reference| / max|reference|; infinite for another shape or a NaN."""
+    if found.shape != reference.shape or not np.isfinite(found).all():
+        return np.inf
+    difference = float(np.abs(found.astype(np.float64) - reference).max(initial=0.0))
+    scale = float(np.abs(reference).max(initial=0.0))
+    if difference == 0.0:
+        return 0.0
+    return difference / scale if scale else np.inf
+
+
+def find_dead_inputs(
+    card: Card,
+    ports: tuple[Port, ...],
+    evaluate: Evaluate,
+    generator: np.random.Generator,
+) -> Iterator[str]:
+    """Yield a sentence for each input that hardly changes any output, and for outputs of zeros.
+
+    Args:
+        card: what inputs look like.
+        ports: of the graph.
+        evaluate: runs the graph.
+        generator: of the inputs.
+    """
+    fixed = graph_lanes(card, ports)
+    lanes = fixed if isinstance(fixed, int) else LANES[-1]
+    inputs = fit_inputs(draw_inputs(card, lanes, generator), ports)
+    other = fit_inputs(draw_inputs(card, lanes, generator), ports)
+    base = evaluate(inputs)
+    for name, value in base.items():
+        if not value.any():
+            yield f"output {name!r} is zero everywhere: parity on it proves nothing."
+    for name in inputs:
+        if np.array_equal(inputs[name], other[name]):
+            continue
+        change = _change(evaluate({**inputs, name: other[name]}), base)
+        if change < DEAD:
+            yield (
+                f"input {name!r} hardly changes the output ({change:.1e}, relative): parity says "
+                "little about it."
+            )
+
+
+def _change(found: Mapping[str, NDArray[Any]], base: Mapping[str, NDArray[Any]]) -> float:
+    return max(relative_error(found[name], base[name]) for name in base)
+
+
+def _check_finite(outputs: Arrays) -> None:
+    for name, value in outputs.items():
+        if not np.isfinite(value).all():
+            raise ParityError(
+                f"output {name!r} of the model itself has values that are not finite on random "
+                "inputs; nothing can be compared. Check its weights and the card's time range."
+            )

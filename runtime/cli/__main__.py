@@ -1,0 +1,7 @@
+"""`python -m denoisert.runtime.cli`."""
+
+import sys
+
+from denoisert.runtime.cli import main
+
+sys.exit(main())

@@ -1,0 +1,94 @@
+"""`denoisert doctor`: what this machine and this environment can run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = {
+    "numpy": "pip install denoisert",
+    "onnxruntime": "pip install 'denoisert[cpu]'",
+    "onnxruntime-gpu": "pip install 'denoisert[gpu]'",
+    "torch": "pip install 'denoisert[torch]'",
+    "triton": "pip install 'denoisert[torch]'",
+    "openvino": "pip install 'denoisert[openvino]'",
+    "tensorrt-rtx-cu13": "pip install 'denoisert[tensorrt-rtx]'",
+    "onnxscript": "pip install 'denoisert[export]'",
+}
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to the command's parser."""
+    parser = verbs.add_parser(
+        "doctor",
+        help="show what this machine can run and what is missing",
+        description="Show what this machine can run; exit status 1 when nothing can.",
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Examine this environment."""
+    facts, packages = machine(), {name: _installed(name) for name in PACKAGES}
+    found = list(findings(packages))
+    if arguments.json:
+        print(json.dumps({"machine": facts, "packages": packages, "findings": found}, indent=2))
+    else:
+        for name, value in facts.items():
+            print(f"{name:<18}{value}")
+        for name, installed in packages.items():
+            print(f"{name:<18}{installed or f'missing: {PACKAGES[name]}'}")
+        print(*found, sep="\n")
+    return 0 if _runs(packages) else 1
+
+
+def machine() -> dict[str, str]:
+    """Processor, memory and system of this machine."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    keys = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = set(keys.get("flags", "").split())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": keys.get("model name", platform.processor()),
+        "instructions": " ".join(flag for flag in FLAGS if flag in flags) or "none of interest",
+        "cores": str(len(os.sched_getaffinity(0))),
+        "memory": f"{memory:.1f} GiB",
+    }
+
+
+def findings(packages: dict[str, str | None]) -> Iterator[str]:
+    """What the installed packages mean for users."""
+    if packages["onnxruntime"] and packages["onnxruntime-gpu"]:
+        yield (
+            "problem: onnxruntime and onnxruntime-gpu overwrite each other's files; uninstall both, "
+            "then install denoisert[cpu] or denoisert[gpu]"
+        )
+    elif _runs(packages):
+        yield "bundles run here: target onnxruntime on the CPU"
+    else:
+        yield f"no bundle can run here yet: {PACKAGES['onnxruntime']}"
+    if packages["torch"] and packages["onnxscript"]:
+        yield "models can be compiled here"
+    else:
+        yield f"models cannot be compiled here: {PACKAGES['onnxscript']}"
+
+
+def _runs(packages: dict[str, str | None]) -> bool:
+    return bool(packages["onnxruntime"]) != bool(packages["onnxruntime-gpu"])
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
