@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from denoisert.export.bundle import write_bundle
 from denoisert.export.fingerprint import Fingerprint, add_compiler
@@ -20,8 +20,8 @@ from denoisert.runtime.errors import ExportError, InvalidInput
 if TYPE_CHECKING:
     from torch import nn
 
-    from denoisert.export.bundle import Contents, Draft
     from denoisert.export.build import Build
+    from denoisert.export.bundle import Contents, Draft
 
 SPARE_BYTES = 2**20
 """Room for graphs and manifest beside the weights."""
@@ -126,7 +126,7 @@ class _Task:
         return Compiled(out, bundle_id, False, build.phases_ms, build.parity, build.notes)
 
 
-def _module_source(model: Any, card: Card | None) -> ModelSource:
+def _module_source(model: object, card: Card | None) -> ModelSource:
     from denoisert.export.sources.module import TorchModule, is_module
 
     if not is_module(model):

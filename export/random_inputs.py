@@ -57,10 +57,10 @@ def draw_times(
     training = card.training
     if training.timesteps:
         return generator.choice(np.asarray(training.timesteps), size=shape)
-    ends = sorted((training.schedule.first, training.schedule.last))
+    low, high = sorted((training.schedule.first, training.schedule.last))
     if training.schedule.train_steps is None and "int" not in card.network.time_dtype:
-        return np.asarray(generator.uniform(*ends, size=shape))
-    return generator.integers(round(ends[0]), round(ends[1]) + 1, size=shape).astype(np.float64)
+        return np.asarray(generator.uniform(low, high, size=shape))
+    return generator.integers(round(low), round(high) + 1, size=shape).astype(np.float64)
 
 
 def _draw_condition(

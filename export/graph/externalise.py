@@ -15,6 +15,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass, LiftConstantsToInitializersPass
 
+from denoisert.runtime.bundle.weights import DTYPES
+
 Location = tuple[str, Mapping[str, tuple[int, int]]]
 """File relative to the root, and name -> (offset, bytes) in it."""
 
@@ -24,9 +26,7 @@ WriteWeights = Callable[[Mapping[str, NDArray[Any]]], Location]
 SMALLEST_BYTES: Final = 1024
 """Smaller tensors stay inside the graph."""
 
-SHAREABLE: Final = frozenset(
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64".split()
-)
+SHAREABLE: Final = frozenset(dtype for dtype, _ in DTYPES.values())
 """Dtypes that safetensors can hold; tensors of others stay inside the graph."""
 
 
@@ -74,7 +74,7 @@ def _external(value: ir.Value, root: Path, location: str, place: tuple[int, int]
         offset,
         length,
         tensor.dtype,
-        shape=ir.Shape(tuple(tensor.shape)),
+        shape=ir.Shape(tensor.numpy().shape),
         name=str(value.name),
         base_dir=root,
     )

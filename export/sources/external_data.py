@@ -107,9 +107,8 @@ def _needed_bytes(tensor: onnx.TensorProto) -> int:
         raise ExportError(
             f"tensor {tensor.name!r} of {dtype} and shape {tuple(tensor.dims)} cannot be external."
         )
-    bits = {onnx.TensorProto.INT4: 4, onnx.TensorProto.UINT4: 4}.get(
-        tensor.data_type, 8 * dtype.itemsize
-    )
+    is_packed = tensor.data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
+    bits = 4 if is_packed else 8 * int(dtype.itemsize)
     return -(-prod(tensor.dims) * bits // 8)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ OWN_STATE = frozenset({"_parameters", "_buffers", "_modules", "training"})
 """Attributes of every module that are counted elsewhere or do not count."""
 
 
-def is_module(value: object) -> bool:
+def is_module(value: object) -> TypeGuard[nn.Module]:
     """Whether a value is a torch module."""
     return isinstance(value, nn.Module)
 
@@ -128,7 +128,7 @@ def _describe(part: nn.Module) -> bytes | None:
     return None if described is None else f"{kind.__qualname__} {described}".encode()
 
 
-def _content(value: Any) -> str | None:
+def _content(value: object) -> str | None:
     """A text that is equal exactly for equal values, or None."""
     if isinstance(value, PLAIN):
         return repr(value)

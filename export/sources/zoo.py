@@ -19,6 +19,8 @@ from denoisert.runtime.errors import ExportError, InvalidInput
 if TYPE_CHECKING:
     from torch import nn
 
+    from denoisert.export.zoo import DigitsDiT
+
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "weights.safetensors"
 PICKLED: Final = (".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth")
@@ -156,7 +158,7 @@ def check_weights(skeleton: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             )
 
 
-def _skeleton(network: Any, config: Mapping[str, Any]) -> nn.Module:
+def _skeleton(network: type[DigitsDiT], config: Mapping[str, Any]) -> nn.Module:
     """The network without storage, so that absurd sizes cost nothing."""
     import torch
 

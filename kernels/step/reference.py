@@ -50,7 +50,8 @@ def guide(vectors: Array, weights: Array) -> Array:
         (elements,).
     """
     split = vectors.reshape(vectors.shape[0], weights.shape[0], -1)
-    return np.einsum("cm,mce->ce", weights.astype(vectors.dtype), split).reshape(-1)
+    guided: Array = np.einsum("cm,mce->ce", weights.astype(vectors.dtype), split)
+    return guided.reshape(-1)
 
 
 def operate(values: Array, operation: tuple[Operation, float, float], threshold: float) -> Array:
@@ -72,7 +73,8 @@ def operate(values: Array, operation: tuple[Operation, float, float], threshold:
         return np.clip(values, -limit, limit) / values.dtype.type(limit)
     if code is Operation.REFLECT:
         width = b - a
-        return a + width - np.abs((values - a) % (2 * width) - width)
+        distance: Array = np.abs((values - a) % (2 * width) - width)
+        return a + width - distance
     if code is Operation.EXP_HALF:
         return np.exp(values / 2)
     return values.copy()

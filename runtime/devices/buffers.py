@@ -22,17 +22,19 @@ Array = NDArray[np.float32]
 class SlotViews:
     """Where one slot reads and writes while the lane map stays.
 
+    Neighbouring lanes of a slot are read and written together.
+
     Args:
-        predictions: (column of the slot, part of an output lane) pairs to copy before the update.
-        inputs: (position, span of the state, input lane) to write after it.
+        predictions: (columns of the slot, parts of output lanes) pairs to copy before the update.
+        inputs: (positions, span of the state, input lanes) to write after it.
         times: (positions, times of these lanes).
         scalars: (positions, index of the scalar, its lanes).
     """
 
     predictions: list[tuple[Array, Array]] = field(default_factory=list)
-    inputs: list[tuple[int, slice | None, Array]] = field(default_factory=list)
-    times: list[tuple[list[int], Array]] = field(default_factory=list)
-    scalars: list[tuple[list[int], int, Array]] = field(default_factory=list)
+    inputs: list[tuple[slice, slice, Array]] = field(default_factory=list)
+    times: list[tuple[slice, Array]] = field(default_factory=list)
+    scalars: list[tuple[slice, int, Array]] = field(default_factory=list)
 
 
 class LaneBuffers:
@@ -106,36 +108,44 @@ class LaneBuffers:
         index = np.array(rows + rows[:1] * self._denoiser.engine.buckets[-1], np.intp)
         for name, bank in self.bank.items():
             lanes_kernel.gather(bank, index, out=self._buffers[name][: index.size])
-        for number, lane in enumerate(lanes):
-            self._lay(lane, number, columns[lane.slot], form, views[lane.slot])
-        self._lay_times(lanes, views)
-
-    def _lay(self, lane: Lane, number: int, columns: Array, form: Form, views: SlotViews) -> None:
-        layout = self._denoiser.layout
-        whole = len(layout.parts) == 1
-        for part, (first, last) in zip(layout.parts, layout.ranges, strict=True):
-            target = self._buffers[part.name][number].reshape(-1)
-            views.inputs.append((lane.position, None if whole else slice(first, last), target))
-        column = columns[form.branch(lane.ask.column)]
-        for piece in self._denoiser.network.ports[lane.ask.port]:
-            first, last = layout.ranges[piece.part]
-            output = self._buffers[piece.output][number]
-            source = output[piece.first : piece.first + piece.channels].reshape(-1)
-            views.predictions.append((column[first:last], source))
-
-    def _lay_times(self, lanes: Sequence[Lane], views: Sequence[SlotViews]) -> None:
-        """Times and scalars of neighbouring lanes of one slot are written together."""
-        network = self._denoiser.network
         start = 0
-        for number in range(1, len(lanes) + 1):
-            if number == len(lanes) or lanes[number].slot != lanes[start].slot:
-                span = slice(start, number)
-                positions = [lane.position for lane in lanes[span]]
-                slot = views[lanes[start].slot]
-                slot.times.append((positions, self._buffers[network.time][span]))
-                for index, name in enumerate(network.scalars):
-                    slot.scalars.append((positions, index, self._buffers[name][span]))
-                start = number
+        for stop in range(1, len(lanes) + 1):
+            if stop == len(lanes) or not _is_next(lanes[stop - 1], lanes[stop]):
+                first = lanes[start]
+                self._lay(first, slice(start, stop), columns[first.slot], form, views[first.slot])
+                start = stop
+
+    def _lay(self, first: Lane, span: slice, columns: Array, form: Form, views: SlotViews) -> None:
+        """Lay the views of neighbouring lanes of one slot, the first of which is `first`."""
+        layout, network = self._denoiser.layout, self._denoiser.network
+        count = span.stop - span.start
+        positions = slice(first.position, first.position + count)
+        for part, (start, stop) in zip(layout.parts, layout.ranges, strict=True):
+            lanes = _flat(self._buffers[part.name])[span]
+            views.inputs.append((positions, slice(start, stop), lanes))
+        column = form.branch(first.ask.column)
+        for piece in network.ports[first.ask.port]:
+            start, stop = layout.ranges[piece.part]
+            stride = layout.parts[piece.part].channel_stride
+            channels = slice(piece.first * stride, (piece.first + piece.channels) * stride)
+            source = _flat(self._buffers[piece.output])[span, channels]
+            views.predictions.append((columns[column : column + count, start:stop], source))
+        views.times.append((positions, self._buffers[network.time][span]))
+        for index, name in enumerate(network.scalars):
+            views.scalars.append((positions, index, self._buffers[name][span]))
+
+
+def _is_next(lane: Lane, other: Lane) -> bool:
+    """Whether two neighbouring lanes are neighbouring branches of one slot, read at one port."""
+    return (lane.slot, lane.position + 1) == (other.slot, other.position) and (
+        lane.ask.column + 1,
+        lane.ask.port,
+    ) == (other.ask.column, other.ask.port)
+
+
+def _flat(buffer: Buffer) -> Buffer:
+    """A view of lanes as flat vectors."""
+    return buffer.reshape(len(buffer), -1)
 
 
 def _lane_buffer(port: Port, lanes: int) -> Buffer:

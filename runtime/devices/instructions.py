@@ -21,7 +21,6 @@ class Instruction(NamedTuple):
 
     Args:
         row: what the step kernel executes, float32.
-        branches: columns F_b of the branches, in lane order.
         sources: physical register and scale of each branch's network input.
         times: model time of each branch.
         scalars: (branches, 4).
@@ -32,10 +31,11 @@ class Instruction(NamedTuple):
         has_quantile: whether an operation wants one.
         tapes: (tape, page) that each tap goes to.
         pending: physical register of R_0 after the row.
+        shared: register and scale of the network input when all branches have the same.
+        plain: the registers that a row without rule, operation, product and tap writes at once.
     """
 
     row: Row
-    branches: tuple[int, ...]
     sources: tuple[tuple[int, np.float32], ...]
     times: Array
     scalars: Array
@@ -46,6 +46,8 @@ class Instruction(NamedTuple):
     has_quantile: bool
     tapes: tuple[tuple[int, int], ...]
     pending: int
+    shared: tuple[int, np.float32] | None
+    plain: slice | None
 
 
 def instructions(table: SamplerTable, layout: StateLayout, form: Form) -> tuple[Instruction, ...]:
@@ -73,13 +75,13 @@ def _instruction(
     asked = np.flatnonzero(table.condition[index] >= 0)
     tapes = np.flatnonzero(table.tap_index[index] >= 0)
     registers = before[table.input_register[index, asked]]
+    sources = tuple(
+        (int(register), np.float32(scale))
+        for register, scale in zip(registers, table.input_scale[index, asked], strict=True)
+    )
     return Instruction(
         row=_single(row),
-        branches=tuple(form.branch(int(b)) for b in asked),
-        sources=tuple(
-            (int(register), np.float32(scale))
-            for register, scale in zip(registers, table.input_scale[index, asked], strict=True)
-        ),
+        sources=sources,
         times=table.model_time[index, asked].astype(np.float32),
         scalars=table.scalars[index, asked].astype(np.float32),
         draws=_draws(table, index, form),
@@ -89,7 +91,17 @@ def _instruction(
         has_quantile=any(code is Operation.DYNAMIC_THRESHOLD for code, _, _ in row.operations),
         tapes=tuple((int(tape), int(table.tap_index[index, tape])) for tape in tapes),
         pending=int(table.rename[index, 0]),
+        shared=sources[0] if len(set(sources)) == 1 else None,
+        plain=_plain(row),
     )
+
+
+def _plain(row: Row) -> slice | None:
+    """The written registers when one product of matrices makes them and they are neighbours."""
+    if row.vectors or any(row.arguments) or row.products or row.taps or not row.registers:
+        return None
+    span = slice(row.targets[0], row.targets[0] + len(row.targets))
+    return span if row.targets == tuple(range(span.start, span.stop)) else None
 
 
 def _draws(table: SamplerTable, index: int, form: Form) -> tuple[tuple[int, int], ...]:

@@ -133,7 +133,7 @@ class NumpyMemory:
         failed = []
         for slot in slots:
             for target, source in self._views[slot.index].predictions:
-                np.copyto(target, source)
+                target[...] = source
             if not self._update(slot):
                 failed.append(slot)
             elif slot.keeps_lanes:
@@ -158,13 +158,12 @@ class NumpyMemory:
             return
         views = self._views[slot.index]
         columns = self._columns[slot.index]
-        for position, span, target in views.inputs:
-            register, scale = instruction.sources[position]
-            source = columns[register] if span is None else columns[register, span]
-            if scale == 1.0:
-                np.copyto(target, source)
-            else:
-                np.multiply(source, scale, target)
+        for positions, span, lanes in views.inputs:
+            if instruction.shared is not None:
+                _write_scaled(lanes, columns[instruction.shared[0], span], instruction.shared[1])
+                continue
+            for lane, (register, scale) in zip(lanes, instruction.sources[positions], strict=True):
+                _write_scaled(lane, columns[register, span], scale)
         for positions, times in views.times:
             times[:] = instruction.times[positions]
         for positions, index, scalars in views.scalars:
@@ -180,6 +179,16 @@ class NumpyMemory:
             self._draw(slot, instruction, columns)
         for column, name, page in instruction.pages:
             columns[column] = slot.work.externals[name][page]
+        terms = instruction.row.registers
+        if instruction.plain is not None and terms is not None:
+            # The terms are gathered first, so the product may overwrite what it came from.
+            kernel.combine(columns, terms, out=columns[instruction.plain], workspace=self._scratch)
+        else:
+            self._evaluate(slot, instruction, columns)
+        return _is_finite(columns[instruction.pending])
+
+    def _evaluate(self, slot: Slot, instruction: Instruction, columns: Array) -> None:
+        """Run a row that has more than linear terms."""
         weights = self._weights(slot, instruction, columns) if instruction.rule else None
         thresholds = (0.0, 0.0)
         if instruction.has_quantile:
@@ -197,7 +206,6 @@ class NumpyMemory:
             self._tapes[slot.index][tape][page] = value
         for target, value in zip(instruction.row.targets, registers, strict=True):
             columns[target] = value
-        return _is_finite(columns[instruction.pending])
 
     def _draw(self, slot: Slot, instruction: Instruction, columns: Array) -> None:
         work = slot.work
@@ -253,6 +261,13 @@ class _RuleScratch:
             out=out,
         )
         return out
+
+
+def _write_scaled(lanes: Array, source: Array, scale: np.float32) -> None:
+    if scale == 1.0:
+        lanes[...] = source
+    else:
+        np.multiply(source, scale, lanes)
 
 
 def _is_finite(values: Array) -> bool:

@@ -84,8 +84,8 @@ class Pool:
 
     def admit(self) -> None:
         """Give free slots to waiting works, in order, while the arena has room for their rows."""
-        for index, slot in enumerate(self.slots):
-            if slot is None and self.waiting and not self._admit(index):
+        while self.waiting and None in self.slots:
+            if not self._admit(self.slots.index(None)):
                 return
 
     def _admit(self, index: int) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,12 +60,15 @@ def fold(
     """
     branches = guidance.branches(rows.points)
     _check_branches(branches, rows.stages)
-    shared = isinstance(parametrisation, Parametrisation)
-    each = [parametrisation] * len(branches.conditions) if shared else list(parametrisation)
-    form = Form(
-        rows.basis.count, len(branches.conditions), len(rows.basis.externals), rows.taps.shape[1]
-    )
-    return _Fold(rows, form, each, branches, operation).table(noise_source)
+    count = len(branches.conditions)
+    if isinstance(parametrisation, Parametrisation):
+        parametrisation = [parametrisation] * count
+    if len(parametrisation) != count:
+        raise InvalidTable(
+            f"{len(parametrisation)} parametrisations for {count} branches; give one for each."
+        )
+    form = Form(rows.basis.count, count, len(rows.basis.externals), rows.taps.shape[1])
+    return _Fold(rows, form, list(parametrisation), branches, operation).table(noise_source)
 
 
 def _check_branches(branches: Branches, stages: int) -> None:
@@ -220,7 +224,7 @@ class _Fold:
             operation[:] = Operation.NONE
         return operation, arguments
 
-    def _network(self, count: int) -> dict[str, NDArray[np.generic]]:
+    def _network(self, count: int) -> dict[str, NDArray[Any]]:
         """Who is asked, when and about what: the branch columns of the table."""
         shape = (count, self.form.branches)
         asked = np.zeros(shape, bool)

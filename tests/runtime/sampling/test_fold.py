@@ -227,6 +227,8 @@ def test_parts_that_do_not_fit_are_refused():
         fold(rows, EPS, Fixed(Branches.linear((0, 1), np.tile([1.0, 0.5], (3, 1)))))
     with pytest.raises(InvalidTable, match="for 3 stages and 2 branches"):
         fold(rows, EPS, Fixed(Branches.linear((0, 1), np.ones((2, 2)))))
+    with pytest.raises(InvalidTable, match="1 parametrisations for 2 branches"):
+        fold(rows, [EPS], CFG(2.0))
     with pytest.raises(InvalidTable, match="one parametrisation"):
         fold(rows, [EPS, V], CFG(2.0, rescale=0.5))
     still = rows.points[2]._replace(sigma=0.0)
