@@ -151,9 +151,9 @@ def converted(array: Array, dtype: str, name: str) -> Array:
 def _label(entry: ConditionInput, value: object) -> int:
     if isinstance(value, str) and value in entry.labels:
         return entry.labels.index(value)
-    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if is_whole and 0 <= value < entry.classes:
-        return int(value)
+    label = int(value) if isinstance(value, int | np.integer) else -1
+    if 0 <= label < entry.classes and not isinstance(value, bool):
+        return label
     names = f" or one of {', '.join(entry.labels[:8])}" if entry.labels else ""
     raise InvalidInput(
         f"class {value!r} for input {entry.name!r}; the network knows 0 to "

@@ -109,7 +109,8 @@ def _needed_bytes(tensor: onnx.TensorProto) -> int:
         )
     is_packed = tensor.data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
     bits = 4 if is_packed else 8 * int(dtype.itemsize)
-    return -(-prod(tensor.dims) * bits // 8)
+    count: int = prod(tensor.dims)
+    return -(-count * bits // 8)
 
 
 def _check_location(reference: Reference) -> None:

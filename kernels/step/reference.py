@@ -33,7 +33,7 @@ def combine(columns: Array, terms: Terms) -> Array:
     """
     out = np.zeros((terms.coefficients.shape[0], columns.shape[1]), columns.dtype)
     for row, coefficients in enumerate(terms.coefficients):
-        for index, coefficient in zip(terms.index, coefficients, strict=True):
+        for index, coefficient in zip(terms.columns, coefficients, strict=True):
             if coefficient != 0:
                 out[row] += columns.dtype.type(coefficient) * columns[index]
     return out

@@ -30,11 +30,11 @@ class Terms(NamedTuple):
     """`rows` linear combinations over the same few columns.
 
     Args:
-        index: (m,) columns that are read.
+        columns: (m,) those that are read.
         coefficients: (rows, m), float32 or float64.
     """
 
-    index: NDArray[np.intp]
+    columns: NDArray[np.intp]
     coefficients: NDArray[np.floating]
 
 

@@ -1,4 +1,4 @@
-"""The command `denoisert`: one verb a file; other rooms add theirs through entry points."""
+"""The `denoisert` command: one file a verb, and nothing heavy imported before a verb runs."""
 
 from __future__ import annotations
 
@@ -6,53 +6,95 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import entry_points, version
 
+from denoisert.runtime.cli import doctor, generate, inspect, verify
+from denoisert.runtime.cli.verbs import add_installed
 from denoisert.runtime.errors import DenoiseRTError, InvalidInput
 
-VERBS = "denoisert.verbs"
-WRONG_INPUT = 2
 FAILED = 1
+MISUSED = 2
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 
-
-def build_parser() -> argparse.ArgumentParser:
-    """The command's parser with every verb that is installed."""
-    from denoisert.runtime.cli import doctor, generate, inspect, verify
-
-    parser = argparse.ArgumentParser(
-        prog="denoisert", description="Compile diffusion models into bundles and run them."
-    )
-    parser.add_argument("--version", action="version", version=version("denoisert"))
-    verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for entry in sorted(entry_points(group=VERBS), key=lambda entry: entry.name):
-        entry.load()(verbs)
-    for verb in (generate, inspect, verify, doctor):
-        verb.add(verbs)
-    return parser
+VERBS = {"generate": generate, "inspect": inspect, "verify": verify, "doctor": doctor}
+EXTRAS = {
+    "onnxruntime": "cpu",
+    "torch": "export",
+    "onnx": "export",
+    "onnxscript": "export",
+    "safetensors": "export",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     Args:
-        argv: arguments without the program's name; None takes the process's.
+        argv: its words, by default those of the process.
 
     Returns:
-        Exit status: 0, 1 for a failure, 2 for wrong input, 130 after Ctrl-C.
+        The exit code: 0, 1 for a failure, 2 for a request that cannot be honoured, 130 after Ctrl-C.
+
+    Raises:
+        SystemExit: from argparse, after help (0) or words it does not know (2).
     """
-    arguments = build_parser().parse_args(argv)
     try:
-        status: int = arguments.func(arguments)
+        args = build_parser().parse_args(argv)
+        code = int(args.run(args))
         sys.stdout.flush()
-    except DenoiseRTError as error:
-        print(f"denoisert: {type(error).__name__}: {error}", file=sys.stderr)
-        return WRONG_INPUT if isinstance(error, InvalidInput) else FAILED
-    except KeyboardInterrupt:
-        print("denoisert: interrupted; nothing half-written is left", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
-        # The reader went away; keep Python from flushing into the closed pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    return status
+        return _leave_pipe()
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+    except ModuleNotFoundError as error:
+        return _complain(_absent_module(error), FAILED)
+    except (DenoiseRTError, OSError) as error:
+        code = MISUSED if isinstance(error, InvalidInput) else FAILED
+        return _complain(f"{type(error).__name__}: {error}", code)
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with every verb, those that other packages install included."""
+    parser = argparse.ArgumentParser(
+        prog="denoisert",
+        description="Compile diffusion models ahead of time, run them, and look inside.",
+        epilog="`denoisert VERB --help` explains a verb.",
+    )
+    parser.set_defaults(run=lambda _: _show_help(parser))
+    subparsers = parser.add_subparsers(title="verbs", metavar="VERB")
+    add_installed(subparsers, taken=VERBS)
+    for verb in VERBS.values():
+        verb.add(subparsers)
+    return parser
+
+
+def _show_help(parser: argparse.ArgumentParser) -> int:
+    parser.print_help(sys.stderr)
+    return MISUSED
+
+
+def _complain(message: str, code: int) -> int:
+    """One line on stderr, whatever is in the message."""
+    print(f"denoisert: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _absent_module(error: ModuleNotFoundError) -> str:
+    """What to install for a library that is missing.
+
+    Raises:
+        ModuleNotFoundError: the module is not one that an extra of DenoiseRT brings.
+    """
+    extra = EXTRAS.get((error.name or "").split(".", maxsplit=1)[0])
+    if extra is None:
+        raise error
+    return f"{error.name} is not installed. Run: pip install 'denoisert[{extra}]'"
+
+
+def _leave_pipe() -> int:
+    """The reader of stdout has gone, as in `| head`: say nothing, also not at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return BROKEN_PIPE

@@ -1,7 +1,10 @@
 """`python -m denoisert.runtime.cli`."""
 
+from __future__ import annotations
+
 import sys
 
 from denoisert.runtime.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

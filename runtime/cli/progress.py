@@ -1,52 +1,83 @@
-"""Progress of a run: a bar on a terminal, plain lines elsewhere; both on stderr."""
+"""How far a long piece of work is: a bar on a terminal, five plain lines elsewhere. Always on stderr."""
 
 from __future__ import annotations
 
 import sys
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 QUARTERS = 4
 
+Report = Callable[[int, int], None]
 
-class Progress:
-    """Shows how many of the rows are done; use it as a context.
+
+@contextmanager
+def progress(what: str, unit: str) -> Iterator[Report]:
+    """Show the progress of the work inside the `with`.
 
     Args:
-        unit: what is counted.
+        what: the work, for example "sampling".
+        unit: of the numbers; "B" is shown with prefixes.
+
+    Yields:
+        A function to call with (done, in all) as often as there is news.
+    """
+    if not sys.stderr.isatty():
+        yield Lines(what).report
+        return
+    bar = Bar(what, unit)
+    try:
+        yield bar.report
+    finally:
+        bar.close()
+
+
+class Lines:
+    """One line each at 0, 25, 50, 75 and 100 %.
+
+    Args:
+        what: the work.
     """
 
-    def __init__(self, unit: str) -> None:
-        self._unit = unit
-        self._is_terminal = sys.stderr.isatty()
-        self._bar: Any = None
+    def __init__(self, what: str) -> None:
+        self._what = what
         self._quarter = 0
+        self._print()
 
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def show(self, done: int, total: int) -> None:
-        """Bring the display up to date."""
-        if self._is_terminal:
-            self._draw(done, total)
-            return
-        quarter = QUARTERS * done // max(total, 1)
+    def report(self, done: int, total: int) -> None:
+        """Print a line if another quarter is complete."""
+        quarter = QUARTERS * done // total if total else QUARTERS
         if quarter > self._quarter:
             self._quarter = quarter
-            print(f"{100 * quarter // QUARTERS} % ({done}/{total} {self._unit})", file=sys.stderr)
+            self._print()
 
-    def _draw(self, done: int, total: int) -> None:
-        if self._bar is None:
-            from tqdm import tqdm
+    def _print(self) -> None:
+        percent = 100 * self._quarter // QUARTERS
+        print(f"{self._what} {percent} %", file=sys.stderr, flush=True)
 
-            self._bar = tqdm(total=total, unit=f" {self._unit}", leave=False)
+
+class Bar:
+    """A bar that redraws itself.
+
+    Args:
+        what: the work.
+        unit: of the numbers.
+    """
+
+    def __init__(self, what: str, unit: str) -> None:
+        from tqdm import tqdm
+
+        is_bytes = unit == "B"
+        self._bar: Any = tqdm(
+            desc=what, unit=unit, unit_scale=is_bytes, unit_divisor=1024, file=sys.stderr
+        )
+
+    def report(self, done: int, total: int) -> None:
+        """Move the bar."""
+        self._bar.total = total
         self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Draw it a last time and leave it standing."""
+        self._bar.close()

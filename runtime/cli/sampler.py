@@ -1,66 +1,101 @@
-"""The options that choose a sampler, shared by the verbs that run or print one."""
+"""The options that choose a sampler, shared by the verbs that need one."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, TypedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from denoisert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from denoisert.runtime.bundle.card import Card
+    from denoisert.runtime.request import Condition, Request
     from denoisert.runtime.sampling.guidance import Guidance
-    from denoisert.runtime.sampling.schedules import Spacing
-    from denoisert.runtime.sampling.solvers import Solver
 
 
-class Choices(TypedDict):
-    """The sampler fields of a `Request`; None takes what the card recommends."""
-
-    steps: int | None
-    solver: Solver | None
-    schedule: Spacing | None
-    guidance: Guidance | None
-
-
-def add_sampler(parser: argparse.ArgumentParser) -> None:
-    """Add the options; each defaults to what the bundle recommends."""
-    group = parser.add_argument_group("sampler", "defaults are what the bundle recommends")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the sampler's options; each left out takes what the model's card recommends."""
+    group = parser.add_argument_group("sampler", "What is left out, the model's card recommends.")
     group.add_argument("--steps", type=int, metavar="N", help="number of steps")
-    group.add_argument("--solver", help="such as euler, dpmpp_2m or 'ddim(eta=0.5)'")
-    group.add_argument("--schedule", help="such as trailing, linspace or 'karras(rho=5)'")
-    group.add_argument("--guidance", type=float, metavar="G", help="scale; 1 means no guidance")
-    group.add_argument("--rescale", type=float, metavar="PHI", default=0.0, help="CFG-rescale")
+    group.add_argument(
+        "--solver",
+        metavar="NAME",
+        help="for example euler or 'ddim(eta=0.5)'; an unknown name lists all",
+    )
+    group.add_argument(
+        "--schedule",
+        metavar="NAME",
+        help="where the steps lie, for example trailing or 'karras(rho=5)'",
+    )
+    group.add_argument(
+        "--guidance", type=float, metavar="G", help="guidance scale; 1 means no guidance"
+    )
+    group.add_argument(
+        "--rescale", type=float, metavar="PHI", help="CFG-rescale, 0 (off) to 1"
+    )
     group.add_argument(
         "--interval",
         type=float,
         nargs=2,
         metavar=("LOW", "HIGH"),
-        help="noise levels sigma / alpha between which guidance acts",
+        help="guide only where LOW < sigma / alpha <= HIGH",
     )
 
 
-def read_sampler(arguments: argparse.Namespace) -> Choices:
-    """What the options choose.
+def request(
+    args: argparse.Namespace,
+    card: Card,
+    condition: Condition | None = None,
+    *,
+    seed: int = 0,
+    images: int = 1,
+) -> Request:
+    """The request that the options describe.
+
+    Args:
+        args: parsed options.
+        card: of the model; it says which guidance `--rescale` and `--interval` change.
+        condition: what the network is told.
+        seed: of its noise.
+        images: number of pictures.
+
+    Returns:
+        A request without what the options leave to the card.
 
     Raises:
-        InvalidInput: an unknown name or a value outside its range.
+        InvalidInput: an unknown name, or a value outside its range.
     """
-    from denoisert.runtime.sampling import names
+    from denoisert.runtime.request import Request
+    from denoisert.runtime.sampling.names import SOLVERS, SPACINGS, parse
 
-    solver, schedule = arguments.solver, arguments.schedule
-    return {
-        "steps": arguments.steps,
-        "solver": names.parse(names.SOLVERS, solver) if solver else None,
-        "schedule": names.parse(names.SPACINGS, schedule) if schedule else None,
-        "guidance": _guidance(arguments),
-    }
+    return Request(
+        condition,
+        seed=seed,
+        images=images,
+        steps=args.steps,
+        solver=None if args.solver is None else parse(SOLVERS, args.solver),
+        schedule=None if args.schedule is None else parse(SPACINGS, args.schedule),
+        guidance=_guidance(args, card),
+    )
 
 
-def _guidance(arguments: argparse.Namespace) -> Guidance | None:
-    from denoisert.runtime.errors import InvalidInput
+def _guidance(args: argparse.Namespace, card: Card) -> Guidance | None:
+    """A new rule from `--guidance`, or the card's with what the other options change."""
     from denoisert.runtime.sampling.guidance import CFG
 
-    if arguments.guidance is None:
-        if arguments.rescale or arguments.interval:
-            raise InvalidInput("--rescale and --interval change guidance; give --guidance as well.")
+    changes: dict[str, object] = {}
+    if args.rescale is not None:
+        changes["rescale"] = args.rescale
+    if args.interval is not None:
+        changes["interval"] = tuple(args.interval)
+    if args.guidance is not None:
+        return replace(CFG(args.guidance), **changes)  # type: ignore[arg-type]
+    if not changes:
         return None
-    interval = tuple(arguments.interval) if arguments.interval else None
-    return CFG(arguments.guidance, interval, arguments.rescale)
+    advice = card.sampler.guidance
+    if not isinstance(advice, CFG):
+        raise InvalidInput(
+            f"--{' and --'.join(changes)} change guidance, but the card recommends {advice!r}. Add --guidance G."
+        )
+    return replace(advice, **changes)  # type: ignore[arg-type]

@@ -66,7 +66,7 @@ class LaneBuffers:
         """Take over the conditions of a smaller column space."""
         for name, values in bank.items():
             slots = len(values) // branches
-            shape = values.shape[1:]
+            shape: tuple[int, ...] = values.shape[1:]
             target = self.bank[name].reshape(slots, self._branches, *shape)
             target[:, :branches] = values.reshape(slots, branches, *shape)
 
@@ -83,7 +83,7 @@ class LaneBuffers:
         found = {name: values[first : first + count] for name, values in self._buffers.items()}
         if self._denoiser.has_scalar_time:
             port = next(p for p in self._denoiser.engine.inputs if p.name == network.time)
-            found[network.time] = found[network.time][:1].reshape(port.dims or ())
+            found[network.time] = found[network.time][:1].reshape(port.shape(1))
         return found
 
     def map_lanes(

@@ -130,7 +130,7 @@ def _single(row: Row) -> Row:
     """A row with float32 coefficients."""
 
     def single(terms: Terms | None) -> Terms | None:
-        return terms and Terms(terms.index, terms.coefficients.astype(np.float32))
+        return terms and Terms(terms.columns, terms.coefficients.astype(np.float32))
 
     return row._replace(
         vectors=single(row.vectors),

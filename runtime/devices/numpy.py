@@ -32,6 +32,7 @@ from denoisert.runtime.loop.lanes import LaneMap
 from denoisert.runtime.loop.slot import Slot
 
 Array = NDArray[np.float32]
+Weights = NDArray[np.float64]
 
 
 class NumpyDevice:
@@ -143,7 +144,8 @@ class NumpyMemory:
     def latent(self, slot: Slot) -> Array:
         """A copy of a slot's R_0."""
         last = self._rows[slot.offset + slot.counter - 1]
-        return self._columns[slot.index, last.pending if last else 0].copy()
+        latent: Array = self._columns[slot.index, last.pending if last else 0]
+        return latent.copy()
 
     def tapes(self, slot: Slot) -> tuple[Array, ...]:
         """What a slot's taps recorded; the arrays are the caller's."""
@@ -223,7 +225,7 @@ class NumpyMemory:
     def _quantile(self, values: Array, ratio: float) -> float:
         return quantile.quantile(values, ratio, workspace=self._sorted)
 
-    def _weights(self, slot: Slot, instruction: Instruction, columns: Array) -> Array | None:
+    def _weights(self, slot: Slot, instruction: Instruction, columns: Array) -> Weights | None:
         terms = instruction.row.vectors
         if terms is None:
             return None
@@ -247,7 +249,7 @@ class _RuleScratch:
             for count in set(VECTORS) - {0}
         }
 
-    def weights(self, instruction: Instruction, vectors: Array, carried: Array) -> Array:
+    def weights(self, instruction: Instruction, vectors: Array, carried: Weights) -> Weights:
         """g of one row on one slot, (1, M)."""
         products, sums, scratch, out = self._sizes[len(vectors)]
         gram.gram(vectors, 1, out=(products, sums), workspace=scratch)

@@ -102,9 +102,9 @@ def _product(
     """One product with its map as a column and a range of elements."""
     column, first, last = -1, 0, layout.elements
     if isinstance(where, ExternalMap):
-        column = pool.external(where.index)
+        column = pool.external(where.position)
     elif isinstance(where, EstimateMap):
-        column = pool.estimate(where.index)
+        column = pool.estimate(where.position)
     elif isinstance(where, RangeMap):
         first, last = _range(where, layout)
     return Product(register, gain, column, source, first, last)

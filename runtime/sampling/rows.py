@@ -34,15 +34,15 @@ class Everywhere(NamedTuple):
 
 
 class ExternalMap(NamedTuple):
-    """The map held by external `index`."""
+    """The map held by the external at `position`."""
 
-    index: int
+    position: int
 
 
 class EstimateMap(NamedTuple):
-    """The map D_index, result of an operation."""
+    """The map D_0 or D_1, result of an operation."""
 
-    index: int
+    position: int
 
 
 class RangeMap(NamedTuple):
@@ -223,7 +223,7 @@ class Program:
         first = self.basis.count + 2
         drawn = np.flatnonzero(used[first : first + MAX_DRAWS])
         read = set(np.flatnonzero(used[first + MAX_DRAWS : -1]).tolist())
-        read |= {term.map.index for term in products if isinstance(term.map, ExternalMap)}
+        read |= {term.map.position for term in products if isinstance(term.map, ExternalMap)}
         self._registers.append(block)
         self._taps.append(tuple(taps))
         self._draws.append(int(np.max(drawn + 1, initial=0)) if draws is None else draws)

@@ -235,9 +235,9 @@ def _reads(table: SamplerTable) -> NDArray[np.bool_]:
         for product in products:
             reads[row, product.source] = True
             if isinstance(product.map, ExternalMap):
-                reads[row, table.form.external(product.map.index)] = True
+                reads[row, table.form.external(product.map.position)] = True
             elif isinstance(product.map, EstimateMap):
-                reads[row, table.form.estimate(product.map.index)] = True
+                reads[row, table.form.estimate(product.map.position)] = True
     return reads
 
 

@@ -89,9 +89,9 @@ def _register(table: SamplerTable, row: int, register: int, names: list[str]) ->
 
 def _map(where: Map, externals: tuple[str, ...]) -> str:
     if isinstance(where, ExternalMap):
-        return f"[{externals[where.index]}]"
+        return f"[{externals[where.position]}]"
     if isinstance(where, EstimateMap):
-        return f"[D{where.index}]"
+        return f"[D{where.position}]"
     if isinstance(where, RangeMap):
         last = f"{where.first + where.channels - 1}" if where.channels else "end"
         return f"[part {where.part}, channels {where.first} to {last}]"

@@ -137,5 +137,5 @@ def _map(table: SamplerTable, product: TableProduct, columns: Floats) -> float:
     if isinstance(product.map, Everywhere):
         return 1.0
     if isinstance(product.map, ExternalMap):
-        return float(columns[table.form.external(product.map.index), table.form.registers])
+        return float(columns[table.form.external(product.map.position), table.form.registers])
     raise InvalidInput(f"a product by {product.map} is not linear; run the table instead.")

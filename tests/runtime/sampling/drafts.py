@@ -213,9 +213,9 @@ def _sum(coefficients, z):
 
 def _map(where, form, z):
     if isinstance(where, ExternalMap):
-        return z[form.external(where.index)]
+        return z[form.external(where.position)]
     if isinstance(where, EstimateMap):
-        return z[form.estimate(where.index)]
+        return z[form.estimate(where.position)]
     if isinstance(where, Everywhere):
         return 1.0
     mask = np.zeros(ELEMENTS)
