@@ -1,4 +1,4 @@
-"""Guidance with rescale on whole latents: gram, rule and combination against the paper's formula."""
+"""Guidance with rescale: gram, rule and combination against the paper's formula."""
 
 from __future__ import annotations
 

@@ -7,28 +7,22 @@ torch loop when both start from the same noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
-import torch
 
 from bench.case import Case, Run, Setting, Size, summary
 from bench.run import run
-from bench.runtime import diffusers_loop, torch_loop
+from bench.runtime import torch_loop
+from bench.runtime.same_noise import LOOPS, STEPS, Sample, request, same_noise_pictures
 from denoisert.export.zoo.digits.model import DigitsDiT
 from denoisert.export.zoo.digits.quality import agreement
-from denoisert.kernels.philox import reference
-from denoisert.runtime import CFG, Euler, Request, Runtime
+from denoisert.runtime import Runtime
 from denoisert.runtime.measure.clock import interleaved
 from denoisert.runtime.measure.record import Record
 
-Sample = Callable[[DigitsDiT, torch.Tensor, Sequence[int], int], torch.Tensor]
-
-STEPS = 25
-LOOPS: dict[str, Sample] = {"torch": torch_loop.sample, "diffusers": diffusers_loop.sample}
 ROUNDS = {Size.FULL: (1, 9), Size.TINY: (0, 1)}
-SEED = 7
 
 
 def cases(size: Size) -> list[Case]:
@@ -56,7 +50,7 @@ def _measure(
         warm_up, repeats = ROUNDS[setting.size]
         chosen = setting.chosen(runs)
         times = interleaved(chosen, warm_up=warm_up, repeats=repeats)
-        pictures = _judged(runtime, network, judged)
+        pictures = same_noise_pictures(runtime, network, judged)
     truth, labels = pictures["torch"], np.arange(judged) % 10
     for provider, values in times.items():
         extra: dict[str, float | str] = {
@@ -69,13 +63,9 @@ def _measure(
         yield summary(case, provider, each, setting, warm_up=warm_up, extra=extra)
 
 
-def _request(seed: int, label: int, images: int = 1) -> Request:
-    return Request(label, seed=seed, images=images, steps=STEPS, solver=Euler(), guidance=CFG(2.0))
-
-
 def _ours(runtime: Runtime, images: int, batch: int) -> None:
     """Requests of one picture each, `batch` of them in one call."""
-    requests = [_request(number, number % 10) for number in range(images)]
+    requests = [request(number, number % 10) for number in range(images)]
     for first in range(0, images, batch):
         runtime.generate(requests[first : first + batch])
 
@@ -84,16 +74,6 @@ def _loop(sample: Sample, network: DigitsDiT, images: int, batch: int) -> None:
     for first in range(0, images, batch):
         labels = [(first + number) % 10 for number in range(batch)]
         sample(network, torch_loop.noise(batch, first), labels, STEPS)
-
-
-def _judged(runtime: Runtime, network: DigitsDiT, count: int) -> dict[str, np.ndarray]:
-    """Pictures of every class from each provider, all from our noise."""
-    labels = [number % 10 for number in range(count)]
-    results = runtime.generate([_request(SEED + i, label) for i, label in enumerate(labels)])
-    drawn = [reference.normals(SEED + i, draw=0, count=256) for i in range(count)]
-    start = torch.from_numpy(np.stack(drawn).reshape(count, 1, 16, 16))
-    loops = {name: loop(network, start, labels, STEPS).numpy() for name, loop in LOOPS.items()}
-    return {"denoisert": np.concatenate([r.latents["latent"] for r in results]), **loops}
 
 
 def main() -> None:

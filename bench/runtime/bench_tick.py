@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import product
 
-import numpy as np
-
-from bench.case import Case, Setting, Size, summary, timed
+from bench.case import Case, Setting, Size, summary
 from bench.run import run
-from denoisert.kernels.philox import cpu as philox
+from bench.runtime.draws import draw_us
 from denoisert.runtime import (
     CFG,
     DDIM,
@@ -81,7 +79,7 @@ def _measure(
         "whole_run_percent": round(100.0 * (1 - sum(engines) / sum(ticks)), 2),
     }
     if isinstance(solver, EulerAncestral):
-        noise_us = _noise_us(slots, setting)
+        noise_us = draw_us(slots, setting)
         rest = 100.0 * (overhead_us - noise_us) / tick_us
         extra |= {"noise_us": round(noise_us, 1), "percent_without_noise": round(rest, 2)}
     yield summary(case, "denoisert", shares, setting, unit="%", warm_up=warm_up, extra=extra)
@@ -89,18 +87,6 @@ def _measure(
 
 def _lengths(spans: list[Span], name: str) -> list[int]:
     return [span.end_ns - span.start_ns for span in spans if span.name == name]
-
-
-def _noise_us(slots: int, setting: Setting) -> float:
-    """What the draws of one tick cost by themselves, in microseconds."""
-    out, space = np.empty(256, np.float32), philox.workspace(256)
-
-    def draw() -> None:
-        for image in range(slots):
-            philox.normals(7, draw=1, image=image, count=256, out=out, workspace=space)
-
-    every = Setting(setting.size, setting.machine, setting.bundle)
-    return 1e3 * percentile(timed({"noise": draw}, every)["noise"], 0.5)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The competitor with diffusers' own scheduler: FlowMatchEulerDiscreteScheduler in its usual loop."""
+"""The competitor with diffusers' FlowMatchEulerDiscreteScheduler in its usual loop."""
 
 from __future__ import annotations
 

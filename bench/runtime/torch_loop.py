@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -56,6 +57,6 @@ def sample(network: digits.DigitsDiT, x_t: Tensor, labels: Sequence[int], steps:
         The pictures, about -1 .. 1.
     """
     both, times = both_labels(network, labels), torch.linspace(1.0, 0.0, steps + 1)
-    for t, s in zip(times[:-1], times[1:], strict=True):
+    for t, s in pairwise(times):
         x_t = x_t + (s - t) * guided(network, x_t, t, both)
     return x_t

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args = build_parser().parse_args(argv)
-        code = int(args.run(args))
+        code = int(args.func(args) or 0)
         sys.stdout.flush()
     except BrokenPipeError:
         return _leave_pipe()
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Compile diffusion models ahead of time, run them, and look inside.",
         epilog="`denoisert VERB --help` explains a verb.",
     )
-    parser.set_defaults(run=lambda _: _show_help(parser))
+    parser.set_defaults(func=lambda _: _show_help(parser))
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB")
     add_installed(subparsers, taken=VERBS)
     for verb in VERBS.values():

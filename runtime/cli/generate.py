@@ -1,164 +1,198 @@
-"""`denoisert generate`: conditions in, pictures out."""
+"""`denoisert generate`: every condition is one request, all of them run together."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
 
-from denoisert.runtime.cli.progress import Progress
-from denoisert.runtime.cli.sampler import add_sampler, read_sampler
+from denoisert.runtime.cli import sampler
+from denoisert.runtime.cli.output import Output, stems
+from denoisert.runtime.cli.progress import progress
+from denoisert.runtime.errors import DenoiseRTError, InvalidInput
 
 if TYPE_CHECKING:
     from denoisert.runtime.bundle.card import Card
+    from denoisert.runtime.cli.verbs import Subparsers
     from denoisert.runtime.measure.trace import Trace
-    from denoisert.runtime.request import Condition, Request, Value
+    from denoisert.runtime.request import Request
     from denoisert.runtime.result import Result
+    from denoisert.runtime.runtime import Runtime
+
+NS_PER_MS = 1e6
+MS_PER_S = 1e3
+SHOWN_FILES = 8
+UNCONDITIONAL = "picture"
+CHANNELS = (1, 3)
 
 
-def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the verb to the command's parser."""
-    parser = verbs.add_parser(
+def add(subparsers: Subparsers) -> None:
+    """Add the verb and its options."""
+    parser = subparsers.add_parser(
         "generate",
-        help="make pictures from a bundle",
-        description="Make pictures from a bundle. Older files of the same name are replaced.",
+        help="make pictures with a bundle",
+        description="Make pictures. Each CONDITION is one request; all run together. Files that exist are replaced.",
+        epilog="Without --out, --grid and --latents, pictures go to the current folder.",
     )
-    parser.add_argument("bundle", type=Path)
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
     parser.add_argument(
-        "conditions",
-        nargs="*",
-        metavar="CONDITION",
-        help="a class number or label; each is one request",
+        "conditions", nargs="*", metavar="CONDITION", help="a class number or the name of a class"
     )
-    parser.add_argument("--negative", metavar="CONDITION", help="what the uncond branch is told")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default 0")
-    parser.add_argument("--images", type=int, default=1, metavar="N", help="per condition")
-    add_sampler(parser)
-    files = parser.add_argument_group("files", "by default pictures go to the current folder")
-    files.add_argument("--out", type=Path, metavar="FOLDER", help="single pictures, as PNG")
-    files.add_argument("--grid", type=Path, metavar="FILE", help="one picture of all")
-    files.add_argument("--latents", type=Path, metavar="FILE.npz", help="final states")
-    files.add_argument("--trace", type=Path, metavar="FILE.json", help="Chrome trace")
-    parser.add_argument("--threads", type=int, metavar="N", help="default: all cores allowed")
-    parser.add_argument("--slots", type=int, default=8, metavar="N", help="pictures at a time")
-    parser.add_argument("--expect", metavar="ID", help="the bundle id that is wanted")
-    parser.add_argument("--plan", action="store_true", help="show the plan and stop")
+    parser.add_argument("--negative", metavar="CONDITION", help="condition of the uncond branch")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="0 (default) to 2^64 - 1")
+    parser.add_argument(
+        "--images", type=int, default=1, metavar="N", help="pictures per condition, default 1"
+    )
+    sampler.add_options(parser)
+    _add_files(parser)
+    run_group = parser.add_argument_group("run")
+    run_group.add_argument("--threads", type=int, metavar="N", help="default: all allowed cores")
+    run_group.add_argument(
+        "--slots", type=int, metavar="N", help="pictures that run at the same time"
+    )
+    run_group.add_argument("--expect", metavar="ID", help="the only bundle id that is accepted")
+    run_group.add_argument("--plan", action="store_true", help="print the plan and stop")
     parser.set_defaults(func=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Generate as the command line says."""
-    _check_files(arguments)
-    start = perf_counter()
-    from denoisert.runtime.measure.trace import Trace
-    from denoisert.runtime.runtime import Runtime
-
-    choices = read_sampler(arguments)
-    trace = Trace() if arguments.trace else None
-    with Runtime.open(
-        arguments.bundle, expect=arguments.expect, threads=arguments.threads, slots=arguments.slots
-    ) as runtime:
-        opened = perf_counter()
-        names, requests = _requests(arguments, runtime.card, choices)
-        print(runtime.plan(requests[0]))
-        if arguments.plan:
-            return 0
-        with Progress("stages") as progress:
-            results = runtime.generate(requests, progress=progress.show, trace=trace)
-    done = perf_counter()
-    failed = [result.error for result in results if result.error is not None]
-    _write(arguments, names, results, trace)
-    count = sum(len(result.flat) for result in results)
-    engine_s = results[0].phases["engine"] / 1e3
-    print(
-        f"open {opened - start:.2f} s, generate {done - opened:.2f} s (engine {engine_s:.2f} s), "
-        f"{count} pictures, {count / (done - opened):.1f} pictures/s"
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("files")
+    group.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="single pictures, <condition>-<seed>-<number>.png",
     )
-    for error in failed:
-        print(f"denoisert: {type(error).__name__}: {error}", file=sys.stderr)
-    return 1 if failed else 0
+    group.add_argument(
+        "--grid",
+        type=Path,
+        metavar="FILE.png",
+        help="all pictures in one, a row per condition, enlarged to at least 64 px",
+    )
+    group.add_argument(
+        "--latents",
+        type=Path,
+        metavar="FILE.npz",
+        help="final states as arrays, with condition, seed and image of each",
+    )
+    group.add_argument(
+        "--trace", type=Path, metavar="FILE.json", help="a Chrome trace of every phase"
+    )
 
 
-def _check_files(arguments: argparse.Namespace) -> None:
-    """Refuse what could not be written, before anything is loaded."""
-    from denoisert.runtime.errors import InvalidInput
-    from denoisert.runtime.pictures import SUFFIXES, check_target
+def run(args: argparse.Namespace) -> int:
+    """Plan, generate, write, report.
 
-    wanted = ((arguments.grid, SUFFIXES), (arguments.latents, (".npz",)))
-    for path, suffixes in (*wanted, (arguments.trace, (".json",))):
-        if path is not None:
-            check_target(path, suffixes)
-    if arguments.out is not None and arguments.out.exists() and not arguments.out.is_dir():
-        raise InvalidInput(f"--out {arguments.out} is a file; name a folder.")
+    Args:
+        args: parsed options.
+
+    Returns:
+        0.
+
+    Raises:
+        DenoiseRTError: an impossible request, or the first one that failed after the others were written.
+    """
+    output = Output.of(args)
+    output.check(args.bundle)
+    from denoisert.runtime.measure.trace import Trace
+    from denoisert.runtime.runtime import SLOTS, Runtime
+
+    trace = Trace()
+    start = perf_counter_ns()
+    slots = SLOTS if args.slots is None else args.slots
+    with Runtime.open(
+        args.bundle, expect=args.expect, threads=args.threads, slots=slots
+    ) as runtime:
+        trace.add("open", start, perf_counter_ns(), "requests")
+        if output.has_pictures:
+            _check_pictures(runtime.card)
+        requests = _requests(args, runtime.card)
+        output.pictures(stems(_texts(args), args.seed), args.images)
+        _print_plans(runtime, requests)
+        if args.plan:
+            return 0
+        with progress("sampling", "row") as report:
+            results = runtime.generate(requests, progress=report, trace=trace)
+    _finish(args, output, results, trace)
+    return 0
 
 
-def _requests(
-    arguments: argparse.Namespace, card: Card, choices: Any
-) -> tuple[list[str], list[Request]]:
-    from denoisert.runtime.errors import InvalidInput
-    from denoisert.runtime.request import Condition, Request
+def _texts(args: argparse.Namespace) -> list[str]:
+    """One name per request; a network without conditioning has one request."""
+    return args.conditions or [UNCONDITIONAL]
 
-    words = arguments.conditions or ([] if card.conditions else [None])
-    if not words:
-        raise InvalidInput(
-            f"{card.name} is conditional; name at least one condition, such as 0 or a label."
+
+def _requests(args: argparse.Namespace, card: Card) -> list[Request]:
+    from denoisert.runtime.request import Condition
+
+    negative = None if args.negative is None else _value(args.negative, card)
+    positives = [_value(text, card) for text in args.conditions] or [None]
+    return [
+        sampler.request(
+            args, card, Condition(positive, negative), seed=args.seed, images=args.images
         )
-    negative = _value(arguments.negative)
-
-    def told(word: str | None) -> Condition:
-        return Condition(_value(word), negative)
-
-    requests = [
-        Request(told(word), seed=arguments.seed, images=arguments.images, **choices)
-        for word in words
+        for positive in positives
     ]
-    return [word or card.name for word in words], requests
 
 
-def _value(word: str | None) -> Value:
-    """A number on the command line is a class, anything else a label."""
-    is_number = word is not None and word.removeprefix("-").isdecimal()
-    return int(word) if is_number and word is not None else word
+def _value(text: str, card: Card) -> int | str:
+    """A class by its name, else by its number; the runtime refuses what is neither."""
+    if any(text in entry.labels for entry in card.conditions):
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
-def _write(
-    arguments: argparse.Namespace,
-    names: Sequence[str],
-    results: Sequence[Result],
-    trace: Trace | None,
+def _check_pictures(card: Card) -> None:
+    shape = card.layout.parts[0].shape
+    if card.picture is None or len(shape) != 3 or shape[0] not in CHANNELS:
+        raise InvalidInput(
+            f"the states of {card.name}, {shape}, are not pictures by its card. Use --latents FILE.npz alone."
+        )
+
+
+def _print_plans(runtime: Runtime, requests: Sequence[Request]) -> None:
+    plans = {str(runtime.plan(request)): None for request in requests}
+    print(f"bundle   {runtime.card.name} {runtime.bundle_id}")
+    print(f"requests {len(requests)}")
+    print("\n".join(plans), flush=True)
+
+
+def _finish(
+    args: argparse.Namespace, output: Output, results: Sequence[Result], trace: Trace
 ) -> None:
-    import numpy as np
+    """Write everything that succeeded, say where, then raise the first failure."""
+    from denoisert.runtime.cli.write import write
 
-    from denoisert.runtime.pictures import grid, save, write_whole
-
-    good = [(name, result) for name, result in zip(names, results, strict=True) if not result.error]
-    if trace is not None:
-        trace.write(arguments.trace)
-        print(f"trace    {arguments.trace}")
-    if good and arguments.latents:
-        arrays = {
-            f"{index}-{name}-{part}": values
-            for index, (name, result) in enumerate(good)
-            for part, values in result.latents.items()
-        }
-        write_whole(arguments.latents, lambda file: np.savez(file, **arrays))
-        print(f"latents  {arguments.latents}")
-    if good and arguments.grid:
-        save(grid([result.images for _, result in good]), arguments.grid)
-        print(f"grid     {arguments.grid}")
-    if arguments.out or not (arguments.grid or arguments.latents):
-        folder = arguments.out or Path()
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, result in good:
-            for index, picture in enumerate(result.images):
-                path = folder / f"{_file_name(name)}-{arguments.seed}-{index}.png"
-                save(picture, path)
-                print(f"picture  {path}")
+    errors: list[DenoiseRTError] = [r.error for r in results if r.error is not None]
+    if len(errors) == len(results):
+        raise errors[0]
+    start = perf_counter_ns()
+    files = write(output, _texts(args), args.seed, args.images, results)
+    trace.add("write", start, perf_counter_ns(), "requests")
+    if output.trace is not None:
+        trace.write(output.trace)
+        files = [*files, output.trace]
+    _print_report(files, results, trace)
+    for text, result in zip(_texts(args), results, strict=True):
+        if result.error is not None:
+            print(f"failed   {text}: {result.error}")
+    if errors:
+        raise errors[0]
 
 
-def _file_name(name: str) -> str:
-    """A label as part of a file name: no separators, no hidden files."""
-    return "".join(letter if letter.isalnum() else "_" for letter in name)
+def _print_report(files: Sequence[Path], results: Sequence[Result], trace: Trace) -> None:
+    for path in files[:SHOWN_FILES]:
+        print(f"wrote    {path}")
+    if len(files) > SHOWN_FILES:
+        print(f"wrote    {len(files) - SHOWN_FILES} more")
+    spans = {span.name: (span.end_ns - span.start_ns) / NS_PER_MS for span in trace.spans}
+    phases = {"open": spans["open"], **results[0].phases, "write": spans["write"]}
+    print(f"phases   {', '.join(f'{name} {time:.1f} ms' for name, time in phases.items())}")
+    count = sum(len(result.flat) for result in results)
+    seconds = (phases["plan"] + phases["ticks"]) / MS_PER_S
+    print(f"speed    {count / seconds:.2f} pictures per second of planning and ticks")

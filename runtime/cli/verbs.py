@@ -1,7 +1,7 @@
 """Verbs that other packages bring: entry points of the group `denoisert.verbs`.
 
 So the command belongs to the runtime and no arrow runs from the runtime to the compiler. An entry point is a
-function `add(subparsers)` that adds one parser and sets its default `run`, which takes the parsed arguments
+function `add(subparsers)` that adds one parser and sets its default `func`, which takes the parsed arguments
 and returns the exit code.
 """
 
@@ -58,6 +58,6 @@ def _absent(name: str, reason: str) -> Callable[[Subparsers], None]:
             name, help="(not installed)", add_help=False, prefix_chars=NO_PREFIX
         )
         parser.add_argument("words", nargs="*")
-        parser.set_defaults(run=refuse)
+        parser.set_defaults(func=refuse)
 
     return add

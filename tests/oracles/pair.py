@@ -82,9 +82,10 @@ def assert_close(found, expected, tolerance=TOLERANCE):
 
 
 def tolerance_of(solver, grid):
-    """1e-12, but Heun out of a level sigma_ve subtracts numbers of that size, in either program.
+    """1e-12, but upstream's Heun subtracts states x / alpha of size sigma_ve.
 
-    Only the noise end of the cosine schedule, sigma_ve = 2e4, is high enough to matter.
+    Only the noise end of the cosine schedule, sigma_ve = 2e4, is high enough to matter. There
+    upstream is 3e-11 from our table run in extended precision, and our float64 run 8e-15.
     """
     rounding = 2.0**-53 * grid[0].sigma_ve
-    return max(TOLERANCE, 16 * rounding) if isinstance(solver, Heun) else TOLERANCE
+    return max(TOLERANCE, 64 * rounding) if isinstance(solver, Heun) else TOLERANCE

@@ -20,8 +20,8 @@ class DPMpp2M:
     Order 2, history 1. The first step has order 1 (only d_0), and so has the last one if it ends at
     sigma_s = 0 or there are few steps. -alpha_s expm1(-h) is written
     alpha_s - alpha_t sigma_s / sigma_t, which is finite at alpha_t = 0; there h is infinite and the
-    following step has 1/r = 0, the limit. The order is one in log SNR: times that run evenly down to
-    t = 0 do not refine its last steps, and the error falls like log(N) / N^2.
+    following step has 1/r = 0, the limit. Order 2 is meant in log SNR: times that run evenly down
+    to t = 0 do not refine its last steps, and the error falls like log(N) / N^2.
 
     Also called "DPM++ 2M"; in diffusers "dpmsolver++" of order 2 with "midpoint". Not DPM-Solver-2
     (single step, noise estimate), not the SDE form.

@@ -1,6 +1,4 @@
-"""Every solver against diffusers 0.42.1 in float64, on the same noise.
-
-See `tests/oracles/pair.py`."""
+"""Every solver against diffusers 0.42.1 in float64, on the same noise and network."""
 
 import numpy as np
 import pytest

@@ -47,7 +47,7 @@ def by_index(grid):
     return indexed, lambda time: grid[int(time)][:2]
 
 
-def run(solver, grid, lookup, noise, parametrisation=X0, data=DATA, guidance=None):
+def run(solver, grid, lookup, noise, parametrisation=X0, *, data=DATA, guidance=None):
     table = fold(solver.rows(grid), parametrisation, guidance or Unguided())
     layout = StateLayout((Part("points", noise[0].shape),))
     return execute(table, layout, network([data, data], parametrisation, lookup), noise)
