@@ -40,10 +40,9 @@ def _meaning(model: ir.Model, card: Card) -> dict[str, int | str]:
     for value in graph_inputs(model):
         sizes = tuple(value.shape or ())
         dims = wanted.get(str(value.name), ())
-        if len(sizes) != len(dims):
-            continue
         named = _named(value, sizes)
-        found.update({str(name): dims[axis] for axis, name in named.items()})
+        targets = dims if len(dims) == len(sizes) else (LANES,)
+        found.update({name: targets[axis] for axis, name in named.items() if axis < len(targets)})
     return found
 
 

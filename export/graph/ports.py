@@ -88,13 +88,12 @@ def check_ports(card: Card, inputs: Sequence[Port], outputs: Sequence[Port]) -> 
 
 
 def graph_lanes(card: Card, inputs: Sequence[Port]) -> int | str:
-    """The first dimension that all inputs but a scalar time share.
+    """The first dimension that all inputs but the time share; `check_ports` looks at that one.
 
     Raises:
         InvalidInput: if they differ.
     """
-    is_scalar = card.network.time_shape is TimeShape.SCALAR
-    batched = [port for port in inputs if not (is_scalar and port.name == card.network.time)]
+    batched = [port for port in inputs if port.name != card.network.time]
     sizes = {port.name: port.dims[0] if port.dims else "none" for port in batched}
     if len(set(sizes.values())) > 1:
         raise InvalidInput(
@@ -145,10 +144,11 @@ def _check_time(wanted: Port, found: Port, lanes: int | str) -> None:
     fitting = ((), (1,)) if is_scalar else ((lanes,),)
     if found.dims in fitting:
         return
+    is_other = found.dims == (lanes,) if is_scalar else found.dims in ((), (1,))
     other = "lanes" if is_scalar else "scalar"
     advice = (
         f'set "time_shape" to "{other}" in the card'
-        if found.dims in ((lanes,), (), (1,))
+        if is_other
         else "export the graph with one time per lane"
     )
     raise InvalidInput(

@@ -16,7 +16,14 @@ from torch import nn
 from torch.export import Dim
 
 from denoisert.export.graph.dims import unify_dims
-from denoisert.export.graph.ports import LANES, card_inputs, card_outputs, check_names
+from denoisert.export.graph.ports import (
+    LANES,
+    card_inputs,
+    card_outputs,
+    check_names,
+    graph_lanes,
+    read_ports,
+)
 from denoisert.export.random_inputs import draw_inputs
 from denoisert.runtime.bundle.card import Card, TimeShape
 from denoisert.runtime.errors import ExportError, InvalidInput
@@ -94,6 +101,12 @@ def _checked(program: torch.onnx.ONNXProgram | None, module: nn.Module, card: Ca
         )
     check_names(model, card)
     unify_dims(model, card)
+    lanes = graph_lanes(card, read_ports(model.graph.inputs))
+    if lanes != LANES:
+        raise ExportError(
+            f"{type(module).__name__} only works for a batch of {lanes}, so torch exported that "
+            "one. Remove code that depends on the batch size."
+        )
     return model
 
 

@@ -77,7 +77,7 @@ class OnnxFile:
         """
         try:
             onnx.checker.check_model(str(self.path))
-        except onnx.checker.ValidationError as error:
+        except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
             raise ExportError(
                 f"{self.path.name} breaks the ONNX standard: {_first_line(error)} Export it again."
             ) from error

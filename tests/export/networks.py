@@ -70,7 +70,7 @@ class TwoParts(nn.Module):
 
 def card_of(
     parts: tuple[Part, ...] = (Part("latent", (2, SIZE_PX, SIZE_PX)),),
-    ports: tuple[tuple[OutputSlice, ...], ...] = ((OutputSlice("velocity", 0, 2),),),
+    ports: tuple[tuple[OutputSlice, ...], ...] | None = None,
     *,
     conditions: tuple[ConditionInput, ...] | None = None,
     time_shape: TimeShape = TimeShape.LANES,
@@ -78,6 +78,7 @@ def card_of(
     schedule: NoiseSchedule | None = None,
 ) -> Card:
     """A card; by default that of `ConvDenoiser`."""
+    whole = ((OutputSlice("velocity", 0, parts[0].channels),),)
     label = ConditionInput("label", Source.CLASS_LABEL, "int64", (), CLASSES, float(CLASSES))
     return Card(
         name="tiny",
@@ -85,7 +86,7 @@ def card_of(
         training=Training(Parametrisation.FLOW, schedule or Flow()),
         layout=StateLayout(parts),
         conditions=(label,) if conditions is None else conditions,
-        network=Network("time", time_shape, time_dtype, ports),
+        network=Network("time", time_shape, time_dtype, ports or whole),
         sampler=Recommended(Euler(), Trailing(), 4),
     )
 

@@ -41,7 +41,8 @@ class Shape:
     """What varies between the toys.
 
     batch: a fixed number of lanes, or None. time_gain: how strongly time acts; small where it runs
-    to 999. scalars: extra graph inputs. ports: slices of a twice as wide output. breaks: (class,
+    to 999. gain: how strong the answer is; the error bounds count rounding in rows, not what a network
+    makes of it. scalars: extra graph inputs. ports: slices of a twice as wide output. breaks: (class,
     time) where the answer is NaN.
     """
 
@@ -50,6 +51,7 @@ class Shape:
     time_dtype: str = "float32"
     batch: int | None = None
     time_gain: float = 1.0
+    gain: float = 1.0
     scalars: tuple[str, ...] = ()
     ports: int = 1
     breaks: tuple[int, float] | None = None
@@ -113,7 +115,7 @@ def perceptron(seed: int = 0, **shape: object) -> Toy:
     elements = wanted.layout.elements
     weights = {
         "w1": rng.standard_normal((elements, WIDTH)) / np.sqrt(elements),
-        "w2": rng.standard_normal((WIDTH, elements * wanted.ports)) / np.sqrt(WIDTH),
+        "w2": wanted.gain * rng.standard_normal((WIDTH, elements * wanted.ports)) / np.sqrt(WIDTH),
         "labels": rng.standard_normal((CLASSES + 1, WIDTH)),
         "clock": rng.standard_normal((1, WIDTH)) * wanted.time_gain,
         **{f"of_{name}": rng.standard_normal((1, WIDTH)) for name in wanted.scalars},

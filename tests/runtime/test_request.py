@@ -1,0 +1,101 @@
+"""A request checks itself when it is made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from denoisert.runtime import CFG, Condition, Euler, Limits, Request, Start, Trailing, Unguided
+from denoisert.runtime.errors import DenoiseRTError, InvalidInput
+
+
+def test_the_example_of_the_readme() -> None:
+    request = Request(3, seed=7, steps=20, solver=Euler(), guidance=CFG(2.0))
+    assert repr(request).startswith("Request(condition=3, seed=7, images=1")
+    assert request.told == Condition(3)
+
+
+def test_a_condition_in_its_long_form_stays_as_it_is() -> None:
+    told = Condition(3, negative=4)
+    assert Request(told).told is told
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**63, 2**64 - 1, np.int64(5)])
+def test_seeds_of_64_bits(seed: int) -> None:
+    assert Request(seed=seed).seed == seed
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.0, "7", None, True, np.nan])
+def test_other_seeds_are_refused(seed: object) -> None:
+    with pytest.raises(InvalidInput, match="seed"):
+        Request(seed=seed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("steps", [0, -5, 10**9, 1001, 2.5, "20", True])
+def test_steps_outside_1_to_1000(steps: object) -> None:
+    with pytest.raises(InvalidInput, match="steps"):
+        Request(steps=steps)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("images", [0, -1, 1025, 1.0])
+def test_images_outside_1_to_1024(images: object) -> None:
+    with pytest.raises(InvalidInput, match="images"):
+        Request(images=images)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(16,), (16, 16, 3), (0, 16), (16, -1), (1.5, 2), "16x16", 16])
+def test_sizes_are_two_whole_numbers(size: object) -> None:
+    with pytest.raises(InvalidInput, match=r"size|height|width"):
+        Request(size=size)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("solver", "euler"),
+        ("solver", Euler),
+        ("solver", CFG(2.0)),
+        ("schedule", "karras"),
+        ("schedule", Trailing),
+        ("guidance", 4.0),
+        ("guidance", "cfg"),
+        ("guidance", Unguided),
+        ("start", np.zeros(4)),
+        ("limits", 10),
+        ("limits", None),
+    ],
+)
+def test_objects_not_names_nor_classes(field: str, value: object) -> None:
+    with pytest.raises(InvalidInput, match=field):
+        Request(3, **{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [np.nan, np.inf, -np.inf, (1.0, np.nan), ()])
+def test_guidance_scales_are_finite(scale: float) -> None:
+    with pytest.raises(InvalidInput, match="guidance scale"):
+        CFG(scale)
+
+
+@pytest.mark.parametrize("strength", [0.0, -0.1, 1.01, np.nan])
+def test_start_strength_is_a_share(strength: float) -> None:
+    with pytest.raises(InvalidInput, match="strength"):
+        Start(np.zeros(4), strength)
+
+
+@pytest.mark.parametrize("memory_bytes", [-1, 1.5, "1 GB", True])
+def test_memory_limits_are_bytes(memory_bytes: object) -> None:
+    with pytest.raises(InvalidInput, match="memory_bytes"):
+        Limits(memory_bytes=memory_bytes)  # type: ignore[arg-type]
+
+
+def test_every_refusal_is_also_a_value_error_of_our_tree() -> None:
+    for kind in (DenoiseRTError, ValueError):
+        with pytest.raises(kind):
+            Request(seed=-1)
+
+
+def test_messages_say_what_was_asked_and_what_is_possible() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Request(steps=10**9)
+    assert "1000000000" in str(caught.value)
+    assert "1 to 1000" in str(caught.value)
