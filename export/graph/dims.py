@@ -53,8 +53,8 @@ def _named(value: ir.Value, sizes: tuple[Size, ...]) -> dict[int, str]:
         if not isinstance(size, ir.SymbolicDim):
             continue
         named[axis] = size.value or f"{value.name}.{axis}"
-        if size.value is None and value.shape is not None:
-            value.shape[axis] = ir.SymbolicDim(named[axis])
+    if named:
+        value.shape = ir.Shape([named.get(axis, size) for axis, size in enumerate(sizes)])
     return named
 
 

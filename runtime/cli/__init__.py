@@ -33,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its words, by default those of the process.
 
     Returns:
-        The exit code: 0, 1 for a failure, 2 for a request that cannot be honoured, 130 after Ctrl-C.
+        The exit code: 0, 1 for a failure, 2 for a request that cannot be honoured, 130 after
+        Ctrl-C.
 
     Raises:
         SystemExit: from argparse, after help (0) or words it does not know (2).

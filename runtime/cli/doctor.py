@@ -9,6 +9,10 @@ import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from denoisert.runtime.cli.verbs import Subparsers
 
 PACKAGES = {
     "numpy": "pip install denoisert",
@@ -23,9 +27,9 @@ PACKAGES = {
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 
 
-def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add(subparsers: Subparsers) -> None:
     """Add the verb to the command's parser."""
-    parser = verbs.add_parser(
+    parser = subparsers.add_parser(
         "doctor",
         help="show what this machine can run and what is missing",
         description="Show what this machine can run; exit status 1 when nothing can.",
@@ -70,7 +74,8 @@ def findings(packages: dict[str, str | None]) -> Iterator[str]:
     """What the installed packages mean for users."""
     if packages["onnxruntime"] and packages["onnxruntime-gpu"]:
         yield (
-            "problem: onnxruntime and onnxruntime-gpu overwrite each other's files; uninstall both, "
+            "problem: onnxruntime and onnxruntime-gpu overwrite each other's files; uninstall "
+            "both, "
             "then install denoisert[cpu] or denoisert[gpu]"
         )
     elif _runs(packages):

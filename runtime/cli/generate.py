@@ -33,7 +33,8 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "generate",
         help="make pictures with a bundle",
-        description="Make pictures. Each CONDITION is one request; all run together. Files that exist are replaced.",
+        description="Make pictures. Each CONDITION is one request; all run together. "
+        "Files that exist are replaced.",
         epilog="Without --out, --grid and --latents, pictures go to the current folder.",
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
@@ -92,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
         0.
 
     Raises:
-        DenoiseRTError: an impossible request, or the first one that failed after the others were written.
+        DenoiseRTError: an impossible request, or the first one that failed after the others were
+        written.
     """
     output = Output.of(args)
     output.check(args.bundle)
@@ -128,7 +130,8 @@ def _requests(args: argparse.Namespace, card: Card) -> list[Request]:
     from denoisert.runtime.request import Condition
 
     negative = None if args.negative is None else _value(args.negative, card)
-    positives = [_value(text, card) for text in args.conditions] or [None]
+    texts: list[str | None] = [*args.conditions] or [None]
+    positives = [None if text is None else _value(text, card) for text in texts]
     return [
         sampler.request(
             args, card, Condition(positive, negative), seed=args.seed, images=args.images
@@ -151,7 +154,8 @@ def _check_pictures(card: Card) -> None:
     shape = card.layout.parts[0].shape
     if card.picture is None or len(shape) != 3 or shape[0] not in CHANNELS:
         raise InvalidInput(
-            f"the states of {card.name}, {shape}, are not pictures by its card. Use --latents FILE.npz alone."
+            f"the states of {card.name}, {shape}, are not pictures by its card. Use --latents "
+            "FILE.npz alone."
         )
 
 

@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from denoisert.runtime.cli.sampler import add_sampler, read_sampler
+from denoisert.runtime.cli import sampler
 
 if TYPE_CHECKING:
     from denoisert.runtime.bundle.manifest import Manifest
+    from denoisert.runtime.cli.verbs import Subparsers
     from denoisert.runtime.engines.engine import Port
 
 
-def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add(subparsers: Subparsers) -> None:
     """Add the verb to the command's parser."""
-    parser = verbs.add_parser(
+    parser = subparsers.add_parser(
         "inspect",
         help="show what a bundle holds, or the table of a sampler",
         description="Show what a bundle holds; with --table, a sampler's rows on its card.",
@@ -25,7 +26,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
     parser.add_argument("--table", action="store_true", help="print the sampler's rows")
-    add_sampler(parser)
+    sampler.add_options(parser)
     parser.set_defaults(func=run)
 
 
@@ -41,13 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
         for line in describe(bundle.manifest):
             print(line)
         return 0
-    from denoisert.runtime.request import Request
     from denoisert.runtime.sampler import Sampler, compile_table
     from denoisert.runtime.sampling.text import table_text
 
-    sampler = Sampler.of(Request(**read_sampler(arguments)), bundle.card)
-    print(sampler)
-    for line in table_text(compile_table(sampler, bundle.card)):
+    chosen = Sampler.of(sampler.request(arguments, bundle.card), bundle.card)
+    print(chosen)
+    for line in table_text(compile_table(chosen, bundle.card)):
         print(line)
     return 0
 
@@ -78,4 +78,6 @@ def describe(manifest: Manifest) -> Iterator[str]:
 
 
 def _ports(ports: tuple[Port, ...]) -> str:
-    return ", ".join(f"{port.name} {port.dtype}[{', '.join(map(str, port.dims))}]" for port in ports)
+    return ", ".join(
+        f"{port.name} {port.dtype}[{', '.join(map(str, port.dims))}]" for port in ports
+    )

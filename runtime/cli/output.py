@@ -49,7 +49,8 @@ class Output:
             bundle: the bundle's folder, which must stay as it is.
 
         Raises:
-            InvalidInput: a wrong suffix, a folder that is missing or not writable, or a place in the bundle.
+            InvalidInput: a wrong suffix, a folder that is missing or not writable, or a place in
+            the bundle.
         """
         files = {"--grid": self.grid, "--latents": self.latents, "--trace": self.trace}
         suffixes = {"--grid": ".png", "--latents": ".npz", "--trace": ".json"}
@@ -146,5 +147,6 @@ def _check_folder(option: str, folder: Path) -> None:
 def _check_outside(option: str, path: Path, bundle: Path) -> None:
     if path.resolve().is_relative_to(bundle.resolve()):
         raise InvalidInput(
-            f"{option} {path} lies in the bundle, which would no longer verify. Choose another place."
+            f"{option} {path} lies in the bundle, which would no longer verify. Choose another "
+            "place."
         )

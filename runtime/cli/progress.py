@@ -1,4 +1,4 @@
-"""How far a long piece of work is: a bar on a terminal, five plain lines elsewhere. Always on stderr."""
+"""How far a long piece of work is, on stderr: a bar on a terminal, five plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -31,9 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--guidance", type=float, metavar="G", help="guidance scale; 1 means no guidance"
     )
-    group.add_argument(
-        "--rescale", type=float, metavar="PHI", help="CFG-rescale, 0 (off) to 1"
-    )
+    group.add_argument("--rescale", type=float, metavar="PHI", help="CFG-rescale, 0 (off) to 1")
     group.add_argument(
         "--interval",
         type=float,
@@ -96,6 +94,7 @@ def _guidance(args: argparse.Namespace, card: Card) -> Guidance | None:
     advice = card.sampler.guidance
     if not isinstance(advice, CFG):
         raise InvalidInput(
-            f"--{' and --'.join(changes)} change guidance, but the card recommends {advice!r}. Add --guidance G."
+            f"--{' and --'.join(changes)} change guidance, but the card recommends {advice!r}. "
+            "Add --guidance G."
         )
     return replace(advice, **changes)  # type: ignore[arg-type]

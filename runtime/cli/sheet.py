@@ -19,7 +19,8 @@ BACKGROUND = "white"
 def sheet(cells: Sequence[Image | None], columns: int) -> Image:
     """Lay pictures out row by row.
 
-    Every picture is enlarged by the same whole factor, without smoothing, until its shorter side has at least
+    Every picture is enlarged by the same whole factor, without smoothing, until its shorter side
+    has at least
     64 px. Between two pictures lie 2 px.
 
     Args:

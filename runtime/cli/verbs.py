@@ -1,7 +1,9 @@
 """Verbs that other packages bring: entry points of the group `denoisert.verbs`.
 
-So the command belongs to the runtime and no arrow runs from the runtime to the compiler. An entry point is a
-function `add(subparsers)` that adds one parser and sets its default `func`, which takes the parsed arguments
+So the command belongs to the runtime and no arrow runs from the runtime to the compiler. An entry
+point is a
+function `add(subparsers)` that adds one parser and sets its default `func`, which takes the parsed
+arguments
 and returns the exit code.
 """
 
@@ -50,7 +52,8 @@ def _absent(name: str, reason: str) -> Callable[[Subparsers], None]:
 
     def refuse(_: argparse.Namespace) -> int:
         raise ExportError(
-            f"`denoisert {name}` is not installed here ({reason}). Run: pip install 'denoisert[export]'"
+            f"`denoisert {name}` is not installed here ({reason}). Run: pip install "
+            "'denoisert[export]'"
         )
 
     def add(subparsers: Subparsers) -> None:

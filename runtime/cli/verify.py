@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from denoisert.runtime.cli.verbs import Subparsers
 
 
-def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add(subparsers: Subparsers) -> None:
     """Add the verb to the command's parser."""
-    parser = verbs.add_parser(
+    parser = subparsers.add_parser(
         "verify",
         help="compare every file of a bundle with its manifest",
         description="Compare every file of a bundle with its manifest; exit status 1 on damage.",

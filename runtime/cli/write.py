@@ -28,7 +28,8 @@ def write(
         conditions: of the requests, as they were typed.
         seed: of all requests.
         images: pictures per request.
-        results: one per request; one with an error has no files, and its places in the grid stay empty.
+        results: one per request; one with an error has no files, and its places in the grid stay
+            empty.
 
     Returns:
         Every file written, in order.

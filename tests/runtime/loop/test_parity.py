@@ -42,12 +42,17 @@ def test_noise_network_on_a_variance_preserving_path(solver, operation, tmp_path
 
 
 @pytest.mark.parametrize(
-    "shape", [(768,), (1, 1), (3, 5, 4), (2, 3, 4, 5), (1, 2, 2, 3, 2)], ids=str
+    ("make", "shape"),
+    [
+        *((perceptron, shape) for shape in ((768,), (1, 1), (3, 5, 4), (2, 3, 4, 5))),
+        (perceptron, (1, 2, 2, 3, 2)),
+        (convolution, (2, 9)),
+        (convolution, (3, 5, 4)),
+        (convolution, (2, 3, 4, 5)),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
-@pytest.mark.parametrize("make", [perceptron, convolution])
-def test_state_of_any_rank(shape, make, tmp_path):
-    if make is convolution and len(shape) not in (3, 4):
-        pytest.skip("ONNX Runtime convolves in one to three dimensions; toys are made for 2 and 3")
+def test_state_of_any_rank(make, shape, tmp_path):
     toy = make(seed=5, layout=StateLayout((Part("state", shape),)))
     each = work(flow_table(SOLVERS[5], 5, GUIDANCE[4]), (1, NULL), seed=6)
     found = alone(toy.denoiser(tmp_path), each).latent
@@ -197,9 +202,11 @@ def test_branches_may_read_different_registers_scales_and_times(tmp_path):
     table = assemble(
         form,
         matrix,
+        renames=False,
         input_register=np.tile([0, 1], (4, 1)),
         input_scale=scale,
         model_time=times,
+        live=np.full(4, 0b11),
     )
     n = toy.shape.layout.elements
     a, b = (philox.normals(4, draw=d, count=n, dtype=np.float64) for d in (0, 1))

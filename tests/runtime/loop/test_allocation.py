@@ -1,0 +1,92 @@
+"""Ticks allocate nothing: all memory of latent size exists before the first one."""
+
+import gc
+import tracemalloc
+
+import pytest
+
+from denoisert.runtime.layout import Part, StateLayout
+from denoisert.runtime.loop.tick import tick
+from denoisert.runtime.sampling.guidance import CFG
+from denoisert.runtime.sampling.operations import Clip, DynamicThreshold
+from denoisert.runtime.sampling.solvers import DDIM, DPMpp2M, Euler, EulerAncestral, Heun
+from tests.runtime.networks import perceptron
+from tests.runtime.samplers import flow_table
+from tests.runtime.spies import pool_of, work
+
+LATENT = StateLayout((Part("latent", (4, 64, 64)),))  # 64 KiB
+LATENT_BYTES = 4 * LATENT.elements
+STEPS = 120
+WARM_UP, TICKS = 20, 50
+
+KINDS = {
+    "deterministic": flow_table(Euler(), STEPS, CFG(2.0)),
+    "multistep": flow_table(DPMpp2M(), STEPS, CFG(2.0)),
+    "two stages": flow_table(Heun(), STEPS, CFG(2.0)),
+    "stochastic": flow_table(EulerAncestral(), STEPS, CFG(2.0)),
+    "stochastic, one branch": flow_table(DDIM(eta=0.5), STEPS),
+    "CFG rescale": flow_table(Euler(), STEPS, CFG(2.0, rescale=0.7)),
+    "clip": flow_table(Euler(), STEPS, CFG(2.0), Clip()),
+    "dynamic threshold": flow_table(Euler(), STEPS, CFG(2.0), DynamicThreshold()),
+}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    return perceptron(seed=1, layout=LATENT).denoiser(tmp_path_factory.mktemp("large"))
+
+
+def full_pool(denoiser, tables):
+    pool = pool_of(denoiser, slots=8)
+    for slot in range(8):
+        pool.submit(work(tables[slot % len(tables)], (slot, 10), seed=slot))
+    for _ in range(WARM_UP):
+        tick(pool)
+    assert len(pool.active) == 8
+    return pool
+
+
+def measured(pool):
+    """Net growth and peak in bytes over the ticks.
+
+    The first ticks under tracemalloc refill Python's free lists, which it then counts as new, and
+    ONNX Runtime leaves a small object to the garbage collector at every call.
+    """
+    tracemalloc.start()
+    try:
+        for _ in range(WARM_UP):
+            tick(pool)
+        gc.collect()
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(TICKS):
+            tick(pool)
+        _, peak = tracemalloc.get_traced_memory()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return after - before, peak - before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ticks_of_one_kind_allocate_nothing(large, kind):
+    growth, peak = measured(full_pool(large, [KINDS[kind]]))
+    print(growth, peak)
+    assert growth < 1024
+    assert peak < LATENT_BYTES / 8
+
+
+def test_ticks_of_all_kinds_together_allocate_nothing(large):
+    growth, peak = measured(full_pool(large, list(KINDS.values())))
+    print(growth, peak)
+    assert growth < 1024
+    assert peak < LATENT_BYTES / 8
+
+
+def test_the_measurement_sees_an_allocation(large):
+    """A pool that copies one latent in a tick would be caught."""
+    pool = full_pool(large, [KINDS["deterministic"]])
+    step = pool.memory.step
+    pool.memory.step = lambda slots: (pool.memory.latent(slots[0]), step(slots))[1]
+    assert measured(pool)[1] > LATENT_BYTES / 2
