@@ -80,17 +80,18 @@ def summary(
     extra: Extra | None = None,
 ) -> Record:
     """A record of measured values; the load average says how quiet the machine was."""
-    shares = [percentile(values, share) for share in (0.5, 0.1, 0.9)]
     load = {"load_average": round(os.getloadavg()[0], 2)}
     return Record(
-        case,
-        provider,
-        "float32",
-        unit,
-        *shares,
-        (setting.size.rounds[0] if warm_up is None else warm_up, len(values)),
-        setting.machine,
-        {**load, **(extra or {})},
+        case=case,
+        provider=provider,
+        dtype="float32",
+        unit=unit,
+        median=percentile(values, 0.5),
+        p10=percentile(values, 0.1),
+        p90=percentile(values, 0.9),
+        repeats=(setting.size.rounds[0] if warm_up is None else warm_up, len(values)),
+        machine=setting.machine,
+        extra={**load, **(extra or {})},
     )
 
 

@@ -45,10 +45,14 @@ def measured(cases: Iterable[Case], setting: Setting, out: Path | None) -> list[
             print(readable(record), flush=True)
             records.append(record)
             if out is not None:
-                out.parent.mkdir(parents=True, exist_ok=True)
-                with out.open("a") as lines:
-                    lines.write(record.line() + "\n")
+                _append(out, record.line())
     return records
+
+
+def _append(out: Path, line: str) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("a") as lines:
+        lines.write(line + "\n")
 
 
 def readable(record: Record) -> str:

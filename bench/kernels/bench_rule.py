@@ -43,7 +43,7 @@ def providers(elements: int) -> Mapping[str, Run]:
     cond, uncond = torch.from_numpy(vectors[:, None])
     return {
         "denoisert": _ours(vectors),
-        "reference": lambda: reference.cfg_rescale(*vectors, SCALE, PHI),
+        "reference": lambda: reference.cfg_rescale(vectors[0], vectors[1], SCALE, PHI),
         "diffusers": lambda: _diffusers(cond, uncond),
     }
 

@@ -34,7 +34,7 @@ def _eager(x: torch.Tensor, cond: torch.Tensor, uncond: torch.Tensor) -> torch.T
 
 def _diffusers(x: torch.Tensor, cond: torch.Tensor, uncond: torch.Tensor) -> Run:
     scheduler = FlowMatchEulerDiscreteScheduler()
-    scheduler.set_timesteps(25)
+    scheduler.set_timesteps(sigmas=[1.0 + STEP * step for step in range(25)])
     time = scheduler.timesteps[0]
 
     def step() -> object:

@@ -26,7 +26,7 @@ def start(arguments: Sequence[str]) -> Run:
     command = [sys.executable, *arguments]
 
     def run() -> object:
-        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
     return run
 

@@ -1,4 +1,4 @@
-"""Pictures of every class by each provider from one noise, so that their quality can be compared."""
+"""Pictures of every class by each provider, all from the same noise."""
 
 from __future__ import annotations
 
