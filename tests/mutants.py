@@ -30,7 +30,7 @@ NOT_COPIED = shutil.ignore_patterns(
     ".*_cache",
     ".hypothesis",
     "*.egg-info",
-    "*.bundle",
+    "demo",
     "build",
     "dist",
 )

@@ -81,7 +81,7 @@ class OnnxFile:
             raise ExportError(
                 f"{self.path.name} breaks the ONNX standard: {_first_line(error)} Export it again."
             ) from error
-        model = ir.load(self.path)
+        model = _read_graph(self.path)
         check_names(model, self.card)
         _drop_weight_inputs(model)
         original = read_ports(model.graph.inputs)
@@ -93,6 +93,18 @@ class OnnxFile:
 
         is_scalar = self.card.network.time_shape is TimeShape.SCALAR
         return Loaded(model, fitted, (SCALAR_NOTE,) if is_scalar else ())
+
+
+def _read_graph(path: Path) -> ir.Model:
+    """The graph, once written back for a trial: names in another encoding would fail only later."""
+    try:
+        model = ir.load(path)
+        ir.to_proto(model)
+    except (ir.serde.SerdeError, ValueError, TypeError, KeyError) as error:
+        raise ExportError(
+            f"{path.name} is damaged: {_first_line(error)} Export it again."
+        ) from error
+    return model
 
 
 def _parse(path: Path) -> onnx.ModelProto:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from denoisert.runtime.cli import doctor, generate, inspect, verify
 from denoisert.runtime.cli.verbs import add_installed
@@ -62,7 +63,8 @@ def build_parser() -> argparse.ArgumentParser:
         description="Compile diffusion models ahead of time, run them, and look inside.",
         epilog="`denoisert VERB --help` explains a verb.",
     )
-    parser.set_defaults(func=lambda _: _show_help(parser))
+    parser.add_argument("--version", action="store_true", help="print the version and stop")
+    parser.set_defaults(func=lambda args: _answer(args, parser))
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB")
     add_installed(subparsers, taken=VERBS)
     for verb in VERBS.values():
@@ -70,7 +72,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _show_help(parser: argparse.ArgumentParser) -> int:
+def _answer(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """What the command does without a verb."""
+    if args.version:
+        print(f"denoisert {version('denoisert')}")
+        return 0
     parser.print_help(sys.stderr)
     return MISUSED
 

@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from denoisert.runtime.cli.verbs import Subparsers
 
 PACKAGES = {
-    "numpy": "pip install denoisert",
+    "denoisert": "pip install denoisert",
+    "numpy": "pip install numpy",
     "onnxruntime": "pip install 'denoisert[cpu]'",
     "onnxruntime-gpu": "pip install 'denoisert[gpu]'",
     "torch": "pip install 'denoisert[torch]'",
     "triton": "pip install 'denoisert[torch]'",
     "openvino": "pip install 'denoisert[openvino]'",
     "tensorrt-rtx-cu13": "pip install 'denoisert[tensorrt-rtx]'",
+    "onnx": "pip install 'denoisert[export]'",
     "onnxscript": "pip install 'denoisert[export]'",
+    "safetensors": "pip install 'denoisert[export]'",
 }
-FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
+COMPILER = ("torch", "onnx", "onnxscript", "safetensors")
+FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_tile")
 
 
 def add(subparsers: Subparsers) -> None:
@@ -38,11 +42,18 @@ def add(subparsers: Subparsers) -> None:
     parser.set_defaults(func=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Examine this environment."""
+def run(args: argparse.Namespace) -> int:
+    """Examine this environment without importing what is examined.
+
+    Args:
+        args: parsed options.
+
+    Returns:
+        0 when bundles run here, else 1.
+    """
     facts, packages = machine(), {name: _installed(name) for name in PACKAGES}
     found = list(findings(packages))
-    if arguments.json:
+    if args.json:
         print(json.dumps({"machine": facts, "packages": packages, "findings": found}, indent=2))
     else:
         for name, value in facts.items():
@@ -75,17 +86,16 @@ def findings(packages: dict[str, str | None]) -> Iterator[str]:
     if packages["onnxruntime"] and packages["onnxruntime-gpu"]:
         yield (
             "problem: onnxruntime and onnxruntime-gpu overwrite each other's files; uninstall "
-            "both, "
-            "then install denoisert[cpu] or denoisert[gpu]"
+            "both, then install denoisert[cpu] or denoisert[gpu]"
         )
     elif _runs(packages):
         yield "bundles run here: target onnxruntime on the CPU"
     else:
         yield f"no bundle can run here yet: {PACKAGES['onnxruntime']}"
-    if packages["torch"] and packages["onnxscript"]:
+    if all(packages[name] for name in COMPILER):
         yield "models can be compiled here"
     else:
-        yield f"models cannot be compiled here: {PACKAGES['onnxscript']}"
+        yield f"models cannot be compiled here: {PACKAGES['safetensors']}"
 
 
 def _runs(packages: dict[str, str | None]) -> bool:

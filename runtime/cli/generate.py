@@ -9,7 +9,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from denoisert.runtime.cli import sampler
-from denoisert.runtime.cli.output import Output, stems
+from denoisert.runtime.cli.output import Output, replaced, stems
 from denoisert.runtime.cli.progress import progress
 from denoisert.runtime.errors import DenoiseRTError, InvalidInput
 
@@ -179,7 +179,8 @@ def _finish(
     files = write(output, _texts(args), args.seed, args.images, results)
     trace.add("write", start, perf_counter_ns(), "requests")
     if output.trace is not None:
-        trace.write(output.trace)
+        with replaced(output.trace) as draft:
+            trace.write(draft)
         files = [*files, output.trace]
     _print_report(files, results, trace)
     for text, result in zip(_texts(args), results, strict=True):

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from denoisert.runtime.cli import sampler
 
 if TYPE_CHECKING:
+    from denoisert.runtime.bundle.card import ConditionInput
     from denoisert.runtime.bundle.manifest import Manifest
+    from denoisert.runtime.bundle.open import Bundle
     from denoisert.runtime.cli.verbs import Subparsers
     from denoisert.runtime.engines.engine import Port
 
@@ -23,33 +25,49 @@ def add(subparsers: Subparsers) -> None:
         help="show what a bundle holds, or the table of a sampler",
         description="Show what a bundle holds; with --table, a sampler's rows on its card.",
     )
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--table", action="store_true", help="print the sampler's rows")
     sampler.add_options(parser)
     parser.set_defaults(func=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Inspect as the command line says."""
+def run(args: argparse.Namespace) -> int:
+    """Print the manifest or a table, for people or as JSON.
+
+    Args:
+        args: parsed options.
+
+    Returns:
+        0.
+
+    Raises:
+        DenoiseRTError: no bundle there, or a sampler that does not fit its card.
+    """
     from denoisert.runtime.bundle.open import Bundle
 
-    bundle = Bundle.open(arguments.bundle)
-    if arguments.json:
+    bundle = Bundle.open(args.bundle)
+    if args.table:
+        name, lines = _table(args, bundle)
+        print(
+            json.dumps({"sampler": name, "lines": lines})
+            if args.json
+            else "\n".join([name, *lines])
+        )
+    elif args.json:
         print(json.dumps(json.loads(bundle.manifest.to_json()), indent=2))
-        return 0
-    if not arguments.table:
-        for line in describe(bundle.manifest):
-            print(line)
-        return 0
+    else:
+        print("\n".join(describe(bundle.manifest)))
+    return 0
+
+
+def _table(args: argparse.Namespace, bundle: Bundle) -> tuple[str, list[str]]:
+    """The sampler that the options choose, and the lines of its table."""
     from denoisert.runtime.sampler import Sampler, compile_table
     from denoisert.runtime.sampling.text import table_text
 
-    chosen = Sampler.of(sampler.request(arguments, bundle.card), bundle.card)
-    print(chosen)
-    for line in table_text(compile_table(chosen, bundle.card)):
-        print(line)
-    return 0
+    chosen = Sampler.of(sampler.request(args, bundle.card), bundle.card)
+    return repr(chosen), list(table_text(compile_table(chosen, bundle.card)))
 
 
 def describe(manifest: Manifest) -> Iterator[str]:
@@ -63,8 +81,7 @@ def describe(manifest: Manifest) -> Iterator[str]:
     for part in card.layout.parts:
         yield f"state       {part.name} {part.shape}"
     for entry in card.conditions:
-        labels = f", classes 0 to {entry.classes - 1}" if entry.classes else ""
-        yield f"condition   {entry.name} from {entry.source.value}, {entry.dtype}{labels}"
+        yield f"condition   {entry.name} from {entry.source.value}, {entry.dtype}{_classes(entry)}"
     advice = card.sampler
     yield f"recommended {advice.solver}, {advice.spacing}, {advice.steps} steps, {advice.guidance}"
     for name, graph in manifest.graphs.items():
@@ -75,6 +92,14 @@ def describe(manifest: Manifest) -> Iterator[str]:
         yield f"engine      {target} {engine.version}, {buckets}"
     for path, file in sorted(manifest.files.items()):
         yield f"file        {file.size:>12} bytes  {path}"
+
+
+def _classes(entry: ConditionInput) -> str:
+    if not entry.classes:
+        return ""
+    labels = f" ({', '.join(entry.labels)})" if entry.labels else ""
+    null = "none" if entry.null is None else f"{entry.null:g}"
+    return f", classes 0 to {entry.classes - 1}{labels}, null {null}"
 
 
 def _ports(ports: tuple[Port, ...]) -> str:

@@ -20,8 +20,7 @@ def sheet(cells: Sequence[Image | None], columns: int) -> Image:
     """Lay pictures out row by row.
 
     Every picture is enlarged by the same whole factor, without smoothing, until its shorter side
-    has at least
-    64 px. Between two pictures lie 2 px.
+    has at least 64 px. Between two pictures lie 2 px.
 
     Args:
         cells: pictures of one size and mode; None leaves a place empty.

@@ -1,10 +1,8 @@
 """Verbs that other packages bring: entry points of the group `denoisert.verbs`.
 
 So the command belongs to the runtime and no arrow runs from the runtime to the compiler. An entry
-point is a
-function `add(subparsers)` that adds one parser and sets its default `func`, which takes the parsed
-arguments
-and returns the exit code.
+point is a function `add(subparsers)` that adds one parser and sets its default `func`, which takes
+the parsed arguments and returns the exit code.
 """
 
 from __future__ import annotations

@@ -230,7 +230,11 @@ def refuse_at_ports(model: onnx.ModelProto, folder: Path, card: Card) -> str:
         (denoiser(time_dims=["M"]), SCALAR_CARD, 'set "time_shape" to "lanes"'),
         (denoiser(time_dims=[]), VECTOR_CARD, 'set "time_shape" to "scalar"'),
         (denoiser(time_dtype=TensorProto.INT64), VECTOR_CARD, "float32 by the card and int64"),
-        (denoiser(batch=2, time_dims=["M"]), VECTOR_CARD, "export the graph with one time per lane"),
+        (
+            denoiser(batch=2, time_dims=["M"]),
+            VECTOR_CARD,
+            "export the graph with one time per lane",
+        ),
         (
             denoiser(),
             card_of((Part("x", (CHANNELS, SIZE + 1)),), VECTOR_CARD.network.ports, conditions=()),

@@ -35,7 +35,7 @@ def test_only_the_slot_that_became_nan_fails(breaking, solver, guidance):
     assert isinstance(failed.error, NonFinite)
     assert failed.latent is None
     message = str(failed.error)
-    assert f"picture 2 of seed 99 became NaN or infinite at stage 3 of" in message
+    assert "picture 2 of seed 99 became NaN or infinite at stage 3 of" in message
     assert "sigma = 0.666667" in message
     for each, found in zip([*works[:2], *works[3:]], outcomes, strict=True):
         assert np.array_equal(found.latent, alone(breaking, each).latent)

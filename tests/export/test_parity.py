@@ -1,0 +1,122 @@
+"""Parity: what is measured, what is refused, and inputs that prove nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from denoisert.export.graph.ports import card_inputs
+from denoisert.export.parity import (
+    BOUND,
+    LANES,
+    draw_trials,
+    find_dead_inputs,
+    measure,
+    relative_error,
+)
+from denoisert.runtime.engines.engine import Port
+from denoisert.runtime.errors import ParityError
+from tests.export.networks import card_of
+
+CARD = card_of()
+PORTS = card_inputs(CARD)
+
+Arrays = dict[str, np.ndarray]
+
+
+def network(inputs: Arrays) -> Arrays:
+    gain = (1 + inputs["time"] + inputs["label"])[:, None, None, None]
+    return {"velocity": np.tanh(inputs["latent"]) * gain}
+
+
+def generator() -> np.random.Generator:
+    return np.random.default_rng(17)
+
+
+def test_an_equal_graph_has_parity_zero_and_every_number_of_lanes_is_tried() -> None:
+    trials = draw_trials(CARD, PORTS, network, generator())
+    assert tuple(len(trial.inputs["latent"]) for trial in trials) == LANES
+    (figure,) = measure("graph", trials, network)
+    assert (figure.graph, figure.output, figure.relative_error) == ("graph", "velocity", 0.0)
+
+
+def test_the_figure_is_the_largest_error_relative_to_the_largest_value() -> None:
+    trials = draw_trials(CARD, PORTS, network, generator())
+
+    def shifted(inputs: Arrays) -> Arrays:
+        value = network(inputs)["velocity"].copy()
+        if len(value) == 2:
+            value[1, 1, 2, 3] += 0.5 * BOUND * np.abs(value).max()
+        return {"velocity": value}
+
+    (figure,) = measure("graph", trials, shifted)
+    assert figure.relative_error == pytest.approx(0.5 * BOUND, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda value: value * (1 + 2 * BOUND),
+        lambda value: -value,
+        lambda value: value[::-1],
+        lambda value: value[:, :1],
+        lambda value: np.where(value > value.min(), value, np.nan),
+    ],
+)
+def test_a_wrong_graph_is_refused_with_its_figure(spoil) -> None:
+    trials = draw_trials(CARD, PORTS, network, generator())
+    with pytest.raises(ParityError, match=r"'velocity' of onnxruntime differs .* by (inf|\d\.\d)"):
+        measure("onnxruntime", trials, lambda x: {"velocity": spoil(network(x)["velocity"])})
+
+
+def test_a_source_with_values_that_are_not_finite_is_refused() -> None:
+    def broken(inputs: Arrays) -> Arrays:
+        return {"velocity": network(inputs)["velocity"] / 0.0}
+
+    with (
+        np.errstate(divide="ignore", invalid="ignore"),
+        pytest.raises(ParityError, match="not finite"),
+    ):
+        draw_trials(CARD, PORTS, broken, generator())
+
+
+def test_a_fixed_number_of_lanes_is_the_only_one_tried() -> None:
+    ports = tuple(Port(port.name, port.dtype, (4, *port.dims[1:])) for port in PORTS)
+    trials = draw_trials(CARD, ports, network, generator())
+    assert [len(trial.inputs["latent"]) for trial in trials] == [4]
+
+
+@pytest.mark.parametrize("name", ["latent", "time", "label"])
+def test_an_input_that_changes_nothing_is_named(name: str) -> None:
+    def deaf(inputs: Arrays) -> Arrays:
+        constant = np.ones_like(inputs[name])
+        return network({**inputs, name: constant})
+
+    notes = list(find_dead_inputs(CARD, PORTS, deaf, generator()))
+    assert len(notes) == 1
+    assert f"input '{name}' hardly changes" in notes[0]
+    assert not list(find_dead_inputs(CARD, PORTS, network, generator()))
+
+
+def test_an_output_of_zeros_is_named() -> None:
+    def silent(inputs: Arrays) -> Arrays:
+        return {"velocity": 0 * inputs["latent"]}
+
+    notes = list(find_dead_inputs(CARD, PORTS, silent, generator()))
+    assert "output 'velocity' is zero everywhere: parity on it proves nothing." in notes
+
+
+@pytest.mark.parametrize(
+    ("found", "reference", "error"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], 0.0),
+        ([1.0, 2.5], [1.0, 2.0], 0.25),
+        ([0.0], [0.0], 0.0),
+        ([1e-9], [0.0], np.inf),
+        ([np.nan], [1.0], np.inf),
+        ([1.0], [1.0, 1.0], np.inf),
+    ],
+)
+def test_relative_error(found: list[float], reference: list[float], error: float) -> None:
+    result = relative_error(np.array(found, np.float32), np.array(reference, np.float32))
+    assert result == pytest.approx(error)
