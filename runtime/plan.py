@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denoisert.kernels.step.form import Form
+from denoisert.kernels.step.form import VECTORS, Form
+from denoisert.runtime.devices.device import SMALLEST, grown
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.sampling.solvers import Solver
 from denoisert.runtime.sampling.table import SamplerTable
@@ -54,21 +55,24 @@ class Plan:
         return "\n".join(lines)
 
 
-def pool_bytes(layout: StateLayout, form: Form, slots: int, lane_bytes: int) -> int:
+def pool_bytes(layout: StateLayout, table: Form, slots: int, lane_bytes: int, bucket: int) -> int:
     """Memory of a pool.
 
     Args:
         layout: shape of the state.
-        form: its column space.
-        slots: its capacity.
+        table: the column space that has to fit.
+        slots: the pool's capacity.
         lane_bytes: inputs and outputs of one lane.
+        bucket: most lanes of one call; as many are kept for padding.
 
     Returns:
         Bytes of columns, scratch and lane buffers.
     """
-    scratch = form.columns + form.registers + 8
+    form = grown(SMALLEST, table)
+    # gathered terms, new registers, taps; four rule vectors, a product and a sorted copy
+    scratch = form.columns + form.registers + form.taps + VECTORS + 2
     columns = (slots * form.columns + scratch) * layout.elements * FLOAT_BYTES
-    return columns + slots * form.branches * lane_bytes
+    return columns + (slots * form.branches + bucket) * lane_bytes
 
 
 def widest_row(table: SamplerTable) -> int:

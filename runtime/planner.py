@@ -124,7 +124,9 @@ class Planner:
             nfe=table.nfe,
             images=request.images,
             lanes=min(lanes, largest),
-            memory_bytes=pool_bytes(self._denoiser.layout, table.form, self._slots, lane_bytes),
+            memory_bytes=pool_bytes(
+                self._denoiser.layout, table.form, self._slots, lane_bytes, largest
+            ),
             seconds=None,
             notes=self._notes(lanes),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter_ns
@@ -108,7 +108,7 @@ class Runtime:
             OutOfProfile: a size that is not compiled.
             OutOfMemory: it needs more than its limit.
         """
-        _check_requests([request])
+        _listed([request])
         self._check_open()
         return self._planner.plan(request).plan
 
@@ -149,8 +149,7 @@ class Runtime:
         Raises:
             DenoiseRTError: an impossible request, or the single request's own error.
         """
-        asked = [requests] if isinstance(requests, Request) else list(requests)
-        _check_requests(asked)
+        asked = _listed(requests)
         with self._turn():
             results = self._run(asked, progress, trace)
         if not isinstance(requests, Request):
@@ -223,9 +222,13 @@ class Runtime:
             )
 
 
-def _check_requests(asked: Sequence[object]) -> None:
-    for request in asked:
+def _listed(requests: object) -> list[Request]:
+    """One request or a sequence as a list; anything else is refused."""
+    listed: list[Request] = []
+    for request in requests if isinstance(requests, Iterable) else [requests]:
         if not isinstance(request, Request):
             raise InvalidInput(
                 f"{request!r} is no request. Pass Request(condition, ...) or a sequence of them."
             )
+        listed.append(request)
+    return listed

@@ -22,7 +22,7 @@ from denoisert.runtime import Runtime
 from denoisert.runtime.measure.clock import interleaved
 from denoisert.runtime.measure.record import Record
 
-ROUNDS = {Size.FULL: (1, 9), Size.TINY: (0, 1)}
+ROUNDS = {Size.FULL: (1, 4), Size.TINY: (0, 1)}
 
 
 def cases(size: Size) -> list[Case]:

@@ -35,6 +35,7 @@ GUIDANCE: tuple[Guidance, ...] = (CFG(2.0), Unguided())
 SLOTS = (1, 8)
 NS_PER_US = 1e3
 AIM_PERCENT = 5.0
+ROUNDS = {Size.FULL: (1, 8), Size.TINY: (0, 1)}  # runs of 25 steps; every tick is a value
 
 
 def cases(size: Size) -> list[Case]:
@@ -56,7 +57,7 @@ def _measure(
     if setting.provider not in (None, "denoisert"):
         return
     request = Request(3, images=slots, steps=25, solver=solver, guidance=guidance)
-    warm_up, repeats = setting.size.rounds
+    warm_up, repeats = ROUNDS[setting.size]
     ticks, engines = [], []
     threads = setting.machine.cores
     with Runtime.open(setting.bundle, slots=slots, threads=threads) as runtime:

@@ -11,7 +11,7 @@ from bench.run import ROOT
 from denoisert.runtime.measure.clock import interleaved
 from denoisert.runtime.measure.record import Record
 
-ROUNDS = {Size.FULL: (1, 11), Size.TINY: (0, 1)}
+ROUNDS = {Size.FULL: (1, 5), Size.TINY: (0, 1)}
 
 
 def start(arguments: Sequence[str]) -> Run:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denoisert.runtime.cli.progress import progress
-from denoisert.runtime.errors import Tampered
+from denoisert.runtime.errors import BundleError, Tampered
 
 if TYPE_CHECKING:
     from denoisert.runtime.bundle.open import Bundle
@@ -81,7 +81,7 @@ def _compare(bundle: Bundle) -> dict[str, str]:
             try:
                 bundle.verified(path)
                 states[path] = ""
-            except Tampered as error:
+            except BundleError as error:
                 states[path] = str(error)
             done += files[path].size
             if report is not None:

@@ -16,6 +16,15 @@ from denoisert.runtime.loop.arena import Lease
 from denoisert.runtime.loop.lanes import LaneMap
 from denoisert.runtime.loop.slot import Slot
 
+SMALLEST = Form(registers=4, branches=2)
+"""The column space that every pool starts with."""
+
+
+def grown(have: Form, wanted: Form) -> Form:
+    """The column space of a pool after it admits a table: K is 4, then 8; the rest as needed."""
+    registers = 8 if wanted.registers > have.registers else have.registers
+    return Form(registers, *map(max, have[1:], wanted[1:]))
+
 
 class Memory(Protocol):
     """Registers, lane buffers, condition banks and rows of one pool."""

@@ -23,6 +23,7 @@ from denoisert.kernels.rule import cpu as rule
 from denoisert.kernels.step import cpu as kernel
 from denoisert.kernels.step.form import Form
 from denoisert.runtime.devices.buffers import LaneBuffers, SlotViews
+from denoisert.runtime.devices.device import SMALLEST
 from denoisert.runtime.devices.instructions import Instruction, instructions
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.engine import Buffer
@@ -53,7 +54,7 @@ class NumpyMemory:
     def __init__(
         self, layout: StateLayout, denoisers: Sequence[Denoiser], slots: int, rows: int
     ) -> None:
-        self.form = Form(registers=4, branches=2)
+        self.form = SMALLEST
         self._layout = layout
         self._slots = slots
         self._denoisers = tuple(denoisers)

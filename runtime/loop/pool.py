@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from denoisert.kernels.step.form import Form
-from denoisert.runtime.devices.device import Device
+from denoisert.runtime.devices.device import Device, grown
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.engine import Bound
 from denoisert.runtime.errors import DenoiseRTError, InvalidTable, NonFinite
@@ -107,12 +107,9 @@ class Pool:
         return True
 
     def _grow(self, form: Form) -> None:
-        """Make room for a table's column space: K is 4, then 8; the rest grows as needed."""
-        have = self.memory.form
-        wanted = Form(
-            8 if form.registers > have.registers else have.registers, *map(max, have[1:], form[1:])
-        )
-        if wanted != have:
+        """Make room for a table's column space."""
+        wanted = grown(self.memory.form, form)
+        if wanted != self.memory.form:
             self.memory.grow(wanted)
             self._bound.clear()
 

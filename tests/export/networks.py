@@ -28,7 +28,7 @@ CLASSES = 3
 class ConvDenoiser(nn.Module):
     """Convolution, group norm, one attention with separate projections, labels and times."""
 
-    def __init__(self, channels: int = 8, heads: int = 2) -> None:
+    def __init__(self, channels: int = 16, heads: int = 2) -> None:
         super().__init__()
         self.heads = heads
         self.enter = nn.Conv2d(2, channels, 3, padding=1)

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from denoisert.export.graph.ports import check_ports, read_ports
 from denoisert.export.sources.onnx_file import OnnxFile
 from denoisert.runtime.bundle.card import Card, TimeShape
 from denoisert.runtime.errors import DenoiseRTError, ExportError, InvalidInput, UnsupportedOperator
@@ -213,14 +214,16 @@ def test_other_names_and_dtypes_than_the_card_s_are_refused(
     assert words in refuse_at_ports(model, tmp_path, VECTOR_CARD)
 
 
+def load_and_compare(path: Path, card: Card) -> None:
+    graph = OnnxFile(path, card).load().graph.graph
+    check_ports(card, read_ports(graph.inputs), read_ports(graph.outputs))
+
+
 def refuse_at_ports(model: onnx.ModelProto, folder: Path, card: Card) -> str:
     """As `refuse`, with the comparison of ports that follows loading."""
-    from denoisert.export.graph.ports import check_ports, read_ports
-
     path = save(model, folder / "model.onnx")
     with pytest.raises(InvalidInput) as caught:
-        graph = OnnxFile(path, card).load().graph.graph
-        check_ports(card, read_ports(graph.inputs), read_ports(graph.outputs))
+        load_and_compare(path, card)
     return str(caught.value)
 
 

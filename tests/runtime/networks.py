@@ -41,9 +41,9 @@ class Shape:
     """What varies between the toys.
 
     batch: a fixed number of lanes, or None. time_gain: how strongly time acts; small where it runs
-    to 999. gain: how strong the answer is; the error bounds count rounding in rows, not what a network
-    makes of it. scalars: extra graph inputs. ports: slices of a twice as wide output. breaks: (class,
-    time) where the answer is NaN.
+    to 999. gain: how strong the answer is; the error bounds count rounding in rows, not what a
+    network makes of it. scalars: extra graph inputs. ports: slices of a wider output. breaks:
+    (class, time) where the answer is NaN.
     """
 
     layout: StateLayout = SQUARE

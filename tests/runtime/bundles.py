@@ -1,0 +1,34 @@
+"""Compiled toys, and a runtime on one whose engine is watched."""
+
+from pathlib import Path
+
+from denoisert.export import compile_bundle
+from denoisert.runtime.bundle.card import Recommended, Training
+from denoisert.runtime.bundle.open import Bundle
+from denoisert.runtime.engines.choice import choose, load
+from denoisert.runtime.engines.denoiser import Denoiser
+from denoisert.runtime.runtime import Runtime
+from denoisert.runtime.sampling.parametrisation import Parametrisation
+from denoisert.runtime.sampling.schedules import ScaledLinear, Trailing
+from denoisert.runtime.sampling.solvers import DDIM
+from tests.runtime.networks import Toy
+from tests.runtime.spies import Spy
+
+NOISE_TRAINING = Training(Parametrisation.EPS, ScaledLinear())
+NOISE_SAMPLER = Recommended(DDIM(), Trailing(), 5)
+
+
+def compiled(toy: Toy, folder: Path, **card: object) -> Path:
+    """The toy as a bundle in a folder of its own; keyword arguments replace fields of its card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    out = folder / "toy.bundle"
+    compile_bundle(toy.save(folder), out, card=toy.card(**card))
+    return out
+
+
+def watched(path: Path, *, slots: int = 8, **spy: object) -> tuple[Runtime, Spy]:
+    """A runtime as `Runtime.open` makes it, with a spy for its engine."""
+    bundle = Bundle.open(path)
+    card, engine = bundle.card, Spy(load(bundle, choose(bundle), 1), **spy)
+    denoiser = Denoiser(engine, card.network, card.conditions, card.layout)
+    return Runtime(bundle, denoiser, "watched", slots=slots), engine

@@ -1,0 +1,123 @@
+"""What a plan says before anything runs, and that its figures are those of the run."""
+
+import gc
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from denoisert.runtime import CFG, Condition, Heun, Request, Runtime, Start
+from denoisert.runtime.bundle.card import TimeShape
+from denoisert.runtime.devices.device import grown
+from denoisert.runtime.layout import Part, StateLayout
+from denoisert.runtime.plan import Plan, pool_bytes, widest_row
+from denoisert.runtime.planner import Planner
+from denoisert.runtime.sampler import TableCache
+from denoisert.runtime.sampling.solvers import Euler
+from tests.runtime.bundles import compiled, watched
+from tests.runtime.networks import perceptron
+from tests.runtime.samplers import GUIDANCE, SOLVERS, flow_table, wide_table
+from tests.runtime.spies import pool_of
+
+
+@pytest.fixture(scope="module")
+def planner(tmp_path_factory):
+    toy = perceptron()
+    denoiser = toy.denoiser(tmp_path_factory.mktemp("toy"))
+    return Planner(denoiser, TableCache(toy.card()), "onnxruntime 1.0 on the CPU", 8)
+
+
+def test_a_plan_says_engine_sampler_work_memory_and_time(planner):
+    plan = planner.plan(Request(3, images=4, steps=9, solver=Heun(), guidance=CFG(2.0))).plan
+    assert str(plan).splitlines() == [
+        "engine   onnxruntime 1.0 on the CPU",
+        "sampler  Heun(), 9 steps, 16 stages, 32 evaluations per picture",
+        "work     4 picture(s), up to 8 lanes per call",
+        f"memory   {plan.memory_bytes / 2**20:.2f} MiB for latents and lanes",
+        "time     unknown, nothing measured yet",
+    ]
+
+
+def test_a_known_time_is_shown_in_seconds():
+    plan = Plan("here", Euler(), 1, 1, 1, 1, 1, 0, 1.25, ("one", "two"))
+    assert str(plan).splitlines()[-3:] == ["time     1.250 s", "note     one", "note     two"]
+
+
+@pytest.mark.parametrize("guidance", GUIDANCE, ids=repr)
+@pytest.mark.parametrize("solver", SOLVERS[3:6], ids=repr)
+def test_stages_and_evaluations_are_those_that_run(solver, guidance, tmp_path_factory):
+    lanes = []
+    folder = tmp_path_factory.mktemp("toy")
+    runtime, spy = watched(
+        compiled(perceptron(), folder), before=lambda b: lanes.append(len(b["label"]))
+    )
+    request = Request(3, steps=6, solver=solver, guidance=guidance)
+    plan = runtime.plan(request)
+    assert spy.runs == []
+    assert runtime.generate(request).nfe == plan.nfe == sum(lanes)
+    assert len(lanes) == plan.stages
+    assert max(lanes) == plan.lanes
+    runtime.close()
+
+
+def test_notes_tell_what_the_graph_costs(tmp_path):
+    kinds = {
+        "scalar": ({"time": TimeShape.SCALAR}, ["one time per call"]),
+        "fixed": ({"batch": 4}, ["fixed batch of 4", "16 lanes at once need 4 calls"]),
+        "plain": ({}, []),
+    }
+    for name, (shape, words) in kinds.items():
+        with Runtime.open(compiled(perceptron(**shape), tmp_path / name)) as runtime:
+            plan = runtime.plan(Request(3, images=20, guidance=CFG(2.0)))
+            assert len(plan.notes) == len(words)
+            for note, word in zip(plan.notes, words, strict=True):
+                assert word in note
+                assert f"note     {note}" in str(plan)
+            assert plan.lanes == (4 if name == "fixed" else 16)
+
+
+def test_lanes_beyond_the_largest_bucket_are_noted(tmp_path):
+    with Runtime.open(compiled(perceptron(), tmp_path), slots=20) as runtime:
+        plan = runtime.plan(Request(3, images=30, guidance=CFG(2.0)))
+    assert plan.lanes == 16
+    assert plan.notes == ("40 lanes at once need 3 calls per tick",)
+
+
+@pytest.mark.parametrize("slots", [1, 8])
+def test_memory_counts_what_a_pool_allocates(slots, tmp_path):
+    """Against a real pool that has grown to the table, within a tenth."""
+    layout = StateLayout((Part("latent", (4, 64, 64)),))
+    denoiser = perceptron(layout=layout).denoiser(tmp_path)
+    lane_bytes = 2 * layout.elements * 4 + 12
+    for table in (flow_table(), wide_table(6, externals=("a", "b", "c"), taps=2)):
+        gc.collect()
+        tracemalloc.start()
+        pool = pool_of(denoiser, slots=slots)
+        pool.memory.grow(grown(pool.memory.form, table.form))
+        gc.collect()
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        claimed = pool_bytes(layout, table.form, slots, lane_bytes, 16)
+        assert abs(claimed - size) < 0.1 * size
+
+
+def test_widest_row_counts_branches_that_are_asked():
+    assert widest_row(flow_table()) == 1
+    assert widest_row(flow_table(guidance=CFG(2.0, interval=(0.1, 0.5)))) == 2
+    assert widest_row(wide_table(3)) == 2
+
+
+def test_conditions_follow_the_table(planner):
+    assert len(planner.plan(Request(3)).conditions) == 1
+    assert len(planner.plan(Request(3, guidance=CFG(1.0))).conditions) == 1
+    two = planner.plan(Request(Condition(3, negative=5), guidance=CFG(0.0))).conditions
+    assert [int(each["label"]) for each in two] == [3, 5]
+
+
+def test_a_start_latent_becomes_the_source(planner):
+    latent = np.random.default_rng(1).standard_normal((2, 6, 5))
+    planned = planner.plan(Request(3, start=Start(latent)))
+    assert planned.externals["source"].shape == (1, 60)
+    assert planned.externals["source"].dtype == np.float32
+    assert planned.table.externals == ("source",)
+    assert planner.plan(Request(3)).externals == {}

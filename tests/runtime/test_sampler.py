@@ -1,0 +1,116 @@
+"""Requests completed by the card, and the cache of their tables."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from denoisert.runtime import CFG, DDIM, DPMpp2M, Euler, Karras, Request, Start, Trailing
+from denoisert.runtime.bundle.card import Recommended, Training
+from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampler import CACHED_TABLES, Sampler, TableCache, compile_table
+from denoisert.runtime.sampling.guidance import Unguided
+from denoisert.runtime.sampling.parametrisation import Parametrisation
+from denoisert.runtime.sampling.schedules import Flow
+from tests.runtime.bundles import NOISE_SAMPLER, NOISE_TRAINING
+from tests.runtime.networks import perceptron
+from tests.runtime.samplers import flow_table
+
+CARD = perceptron().card(sampler=Recommended(DDIM(0.5), Trailing(), 7, CFG(3.0)))
+
+
+def test_what_a_request_leaves_out_comes_from_the_card():
+    assert Sampler.of(Request(3), CARD) == Sampler(DDIM(0.5), Trailing(), 7, CFG(3.0))
+
+
+def test_what_a_request_says_wins():
+    start = Start(np.zeros(60), 0.25)
+    spacing = Karras(sigma_min=0.1, sigma_max=10.0)
+    request = Request(
+        3, steps=4, solver=Euler(), schedule=spacing, guidance=Unguided(), start=start
+    )
+    assert Sampler.of(request, CARD) == Sampler(Euler(), spacing, 4, Unguided(), 0.25)
+
+
+def test_the_table_is_the_fold_of_its_parts():
+    table = compile_table(Sampler(DPMpp2M(), Trailing(), 6, CFG(2.0)), CARD)
+    assert table.fingerprint == flow_table(DPMpp2M(), 6, CFG(2.0), shift=1.0).fingerprint
+    noise = replace(CARD, training=NOISE_TRAINING, sampler=NOISE_SAMPLER)
+    assert compile_table(Sampler.of(Request(3), noise), noise).fingerprint != table.fingerprint
+
+
+def test_strength_cuts_the_grid():
+    whole = Sampler(Euler(), Trailing(), 8, Unguided())
+    part = replace(whole, strength=0.5)
+    assert part.grid(CARD).steps == 4
+    assert np.array_equal(part.grid(CARD).alpha, whole.grid(CARD).alpha[4:])
+    assert compile_table(part, CARD).externals == ("source",)
+
+
+def test_equal_samplers_share_a_table():
+    cache = TableCache(CARD)
+    first = cache.table(Sampler(Euler(), Trailing(), 5, CFG(2.0)))
+    assert cache.table(Sampler(Euler(), Trailing(), 5, CFG(2.0))) is first
+    for other in (
+        Sampler(DDIM(), Trailing(), 5, CFG(2.0)),
+        Sampler(Euler(), Trailing(), 6, CFG(2.0)),
+        Sampler(Euler(), Trailing(), 5, CFG(2.5)),
+        Sampler(Euler(), Trailing(), 5, CFG(2.0), 0.5),
+    ):
+        assert cache.table(other) is not first
+
+
+def test_the_cache_keeps_the_most_recently_asked():
+    cache = TableCache(CARD)
+    tables = [cache.table(sampler(i)) for i in range(CACHED_TABLES)]
+    assert cache.table(sampler(0)) is tables[0]
+    cache.table(sampler(CACHED_TABLES))
+    assert cache.table(sampler(0)) is tables[0]
+    assert cache.table(sampler(1)) is not tables[1]
+
+
+def sampler(index):
+    return Sampler(Euler(), Trailing(), 1, CFG(2.0 + index))
+
+
+def test_several_threads_may_ask_the_cache():
+    cache, failures = TableCache(CARD), []
+
+    def ask(seed):
+        rng = np.random.default_rng(seed)
+        try:
+            for index in rng.integers(0, CACHED_TABLES + 20, 300):
+                table = cache.table(sampler(int(index)))
+                assert table.matrix.shape == cache.table(sampler(0)).matrix.shape
+        except (KeyError, RuntimeError, AssertionError) as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "fits"), [(4, True), (2, True), (1, True), (3, False), (8, False)]
+)
+def test_only_the_trained_times_are_asked(steps, fits):
+    training = Training(Parametrisation.FLOW, Flow(), True, (1.0, 0.75, 0.5, 0.25))
+    card = replace(CARD, training=training)
+    asked = Sampler(Euler(), Trailing(), steps, Unguided())
+    if fits:
+        assert compile_table(asked, card).stages == steps
+        return
+    with pytest.raises(InvalidInput, match="trained at"):
+        compile_table(asked, card)
+
+
+def test_a_network_of_whole_times_is_asked_at_whole_times():
+    card = perceptron(time_dtype="int64").card(training=NOISE_TRAINING, sampler=NOISE_SAMPLER)
+    table = compile_table(Sampler(DDIM(), Trailing(), 7, Unguided()), card)
+    assert np.array_equal(table.model_time, np.round(table.model_time))
+    with pytest.raises(InvalidInput, match=r"takes whole numbers \(int64\).*Trailing"):
+        compile_table(Sampler(DDIM(), Karras(), 7, Unguided()), card)
