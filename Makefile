@@ -10,10 +10,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # torch by its bare pin takes the CPU build that the tests use; any other way of asking pulls CUDA.
 $(STAMP): pyproject.toml constraints.txt
+	@date +%s > .setup-begin
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) "$$(grep '^torch==' constraints.txt)"
 	$(PIP) --constraint constraints.txt --editable ".[dev]"
-	touch $@
+	@touch $@
+	@echo "== set-up took $$(($$(date +%s) - $$(cat .setup-begin))) s"; rm .setup-begin
 
 demo: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh .ci/demo

@@ -9,7 +9,7 @@ from denoisert.kernels.step.form import Form
 from denoisert.runtime.devices.device import Device, grown
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.engine import Bound
-from denoisert.runtime.errors import DenoiseRTError, InvalidTable, NonFinite
+from denoisert.runtime.errors import DenoiseRTError, InvalidInput, InvalidTable, NonFinite
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.loop.arena import Arena
 from denoisert.runtime.loop.lanes import Call, LaneMap, calls, calls_by_time
@@ -65,7 +65,9 @@ class Pool:
 
         Raises:
             InvalidTable: its rows could never fit the arena.
+            InvalidInput: the table names conditions or externals that the work lacks.
         """
+        _check(work, self.layout.elements)
         if work.table.stages + 1 > self._arena.capacity:
             raise InvalidTable(
                 f"a table of {work.table.stages} stages, the pool's arena holds "
@@ -95,7 +97,8 @@ class Pool:
             return False
         self.waiting.popleft()
         lease, is_new = place
-        self._grow(work.table.form)
+        form = work.table.form
+        self._grow(form._replace(branches=max(form.branches, len(work.conditions))))
         if is_new:
             self.memory.write_rows(lease)
         slot = Slot(index, work, lease.offset)
@@ -200,6 +203,23 @@ class Pool:
         self.outcomes[self._numbers.pop(slot.index)] = outcome
         self._arena.release(slot.work.table)
         self.slots[slot.index] = None
+
+
+def _check(work: Work, elements: int) -> None:
+    """Refuse a work that lacks what its table reads."""
+    asked = int(work.table.condition.max(initial=-1)) + 1
+    if asked > len(work.conditions):
+        raise InvalidInput(
+            f"the table evaluates {asked} conditions, the work has {len(work.conditions)}."
+        )
+    pages = work.table.external_index.max(axis=0, initial=-1) + 1
+    for name, count in zip(work.table.externals, pages.tolist(), strict=True):
+        shape = work.externals[name].shape if name in work.externals else ()
+        if len(shape) != 2 or shape[0] < count or shape[1] != elements:
+            raise InvalidInput(
+                f"the table reads {count} pages of {elements} numbers of external {name!r}, the "
+                f"work has {shape or 'none'}."
+            )
 
 
 def _non_finite(slot: Slot) -> NonFinite:

@@ -2,11 +2,12 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from denoisert.runtime.errors import EngineError, InvalidTable, NonFinite
+from denoisert.runtime.errors import EngineError, InvalidInput, InvalidTable, NonFinite
 from denoisert.runtime.loop.tick import tick
 from denoisert.runtime.sampling.guidance import CFG
 from denoisert.runtime.sampling.solvers import DDIM, Heun
@@ -110,6 +111,19 @@ def test_a_table_that_never_fits_is_refused_at_once(denoiser):
     fits = pool.submit(work(flow_table(steps=5)))
     finish(pool)
     assert pool.take(fits).error is None
+
+
+def test_a_work_that_lacks_what_its_table_reads_is_refused_at_once(denoiser):
+    pool = pool_of(denoiser, slots=1)
+    with pytest.raises(InvalidInput, match="evaluates 2 conditions, the work has 1"):
+        pool.submit(work(flow_table(guidance=CFG(2.0)), (3,)))
+    source = work(flow_table(strength=0.5), (3,))
+    with pytest.raises(InvalidInput, match="1 pages of 60 numbers of external 'source'.* none"):
+        pool.submit(source)
+    for shape in ((60,), (0, 60), (1, 59)):
+        with pytest.raises(InvalidInput, match="source"):
+            pool.submit(replace(source, externals={"source": np.zeros(shape, np.float32)}))
+    assert pool.is_idle
 
 
 def test_clear_forgets_everything_and_the_pool_goes_on(denoiser):

@@ -95,6 +95,22 @@ def test_branches_grow_too(denoiser, toy):
     assert error(found.latent, exact(toy, third, (1, 2, 3)).latent) <= bound(table)
 
 
+def test_a_table_may_name_a_later_condition_than_it_has_branches(denoiser, toy):
+    """One branch that is fed the third condition, beside slots with conditions of their own."""
+    from denoisert.runtime.sampling.guidance import Branches
+
+    class Third:
+        def branches(self, points):
+            return Branches.linear((2,), np.ones((len(points), 1)))
+
+    table = flow_table(steps=4, guidance=Third())
+    labels = [(1, 2, 3), (4, 5, 6), (7, 8, 9)]
+    works = [work(table, three, seed=4) for three in labels]
+    for three, found in zip(labels, run(denoiser, works, slots=3), strict=True):
+        wanted = exact(toy, works[0], three).latent
+        assert error(found.latent, wanted) <= bound(table)
+
+
 class ThreeBranches:
     """cond, uncond and a third condition, of which the third is asked at every other stage."""
 
