@@ -49,6 +49,7 @@ class Build:
         self.parity: tuple[Parity, ...] = ()
         self.notes: tuple[str, ...] = ()
         self._loaded: Loaded | None = None
+        self._writing_since = 0.0
 
     def load(self) -> Loaded:
         """The model, read once."""
@@ -88,8 +89,13 @@ class Build:
         with self.phase("parity"):
             self._compare(loaded, entry, text, built, draft)
         self._begin("write")
+        self._writing_since = time.perf_counter()
         engines: dict[str, EngineEntry] = {name: each.entry for name, each in built.items()}
         return Contents(self.source.card, {COMPONENT: entry}, engines, compiler_version())
+
+    def finish(self) -> None:
+        """Time the last phase, which began when the draft was full."""
+        self.phases_ms["write"] = 1e3 * (time.perf_counter() - self._writing_since)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -123,6 +123,7 @@ class _Task:
         if not self.has_written:
             return Compiled(out, bundle_id, True, {}, (), ())
         build = self.build()
+        build.finish()
         return Compiled(out, bundle_id, False, build.phases_ms, build.parity, build.notes)
 
 

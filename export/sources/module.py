@@ -84,11 +84,17 @@ class TorchModule:
         """Run the module eagerly.
 
         Raises:
-            ExportError: it returns something else than the card's outputs.
+            ExportError: it fails, or returns something else than the card's outputs.
         """
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-        with evaluating(self.module):
-            result = self.module(**tensors)
+        try:
+            with evaluating(self.module):
+                result = self.module(**tensors)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise ExportError(
+                f"{type(self.module).__name__} itself fails on inputs that the card describes: "
+                f"{type(error).__name__}: {error}. Compare shapes, classes and times of the card."
+            ) from error
         results = result if isinstance(result, tuple | list) else (result,)
         names = card_outputs(self.card)
         if len(results) != len(names) or not all(isinstance(r, torch.Tensor) for r in results):

@@ -15,8 +15,8 @@ PROVIDER = "CPUExecutionProvider"
 LARGEST_BUCKET = 16
 LANES = "lanes"  # what a first dimension without a name is called
 
-# The exceptions of ONNX Runtime's binding have no common base of their own; a kernel that fails in a
-# bound call comes as a plain RuntimeError.
+# The exceptions of ONNX Runtime's binding have no common base of their own; a kernel that fails in
+# a bound call comes as a plain RuntimeError.
 FAILURES = (
     RuntimeError,
     onnxruntime.capi.onnxruntime_pybind11_state.Fail,

@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -91,9 +92,11 @@ def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
     card.write_bytes(VECTOR_CARD.to_json())
     path = save(denoiser(), tmp_path / "model.onnx")
     leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (24, 80))  # a terminal without columns shows no bar
     code, stdout, _ = run(
         "compile", path, "--card", card, "-o", tmp_path / "a.bundle", stderr=follower
     )
+    os.set_blocking(leader, False)
     shown = os.read(leader, 65536).decode()
     os.close(follower)
     os.close(leader)

@@ -123,6 +123,16 @@ def test_a_result_that_is_no_tensor_is_refused() -> None:
         TorchModule(Named(), CARD).evaluate(inputs)
 
 
+def test_a_card_with_more_classes_than_the_module_is_refused_with_its_own_error() -> None:
+    inputs = {
+        "latent": np.ones((1, 2, 6, 6), np.float32),
+        "time": np.ones(1, np.float32),
+        "label": np.array([99]),
+    }
+    with pytest.raises(ExportError, match=r"ConvDenoiser itself fails .* IndexError"):
+        TorchModule(ConvDenoiser(), card_of()).evaluate(inputs)
+
+
 def test_parameters_of_zeros_are_noted() -> None:
     module = copy.deepcopy(BASE)
     assert TorchModule(module, CARD).load().notes == ()

@@ -82,6 +82,17 @@ def test_arrays_that_do_not_fit(value: object) -> None:
         lane_values((ARRAY,), Condition({"context": value}), 1)
 
 
+def test_whole_numbers_keep_their_values_in_the_graph_s_type() -> None:
+    entry = ConditionInput("ids", Source.EXTERNAL_ARRAY, "int8", (2,), 0, 0.0)
+    for fits in ([1, -128], np.array([3.0, 4.0]), np.array([True, False])):
+        (cond,) = lane_values((entry,), Condition({"ids": fits}), 1)
+        assert cond["ids"].dtype == np.int8
+        np.testing.assert_array_equal(cond["ids"], fits)
+    for lost in ([1, 128], [1.5, 2.0], [2**70, 1]):
+        with pytest.raises(InvalidInput, match="ids"):
+            lane_values((entry,), Condition({"ids": lost}), 1)
+
+
 def test_several_inputs_need_a_mapping_with_exactly_their_names() -> None:
     values = np.zeros((2, 3))
     inputs = (LABEL, ARRAY, ZEROS)

@@ -6,7 +6,9 @@ import pytest
 from denoisert.kernels.philox import reference as philox
 from denoisert.kernels.step.form import Form
 from denoisert.runtime.bundle.card import TimeShape
+from denoisert.runtime.devices.numpy import NumpyDevice
 from denoisert.runtime.layout import Part, StateLayout
+from denoisert.runtime.loop.pool import Pool
 from denoisert.runtime.sampling.rows import Everywhere, RangeMap
 from denoisert.runtime.sampling.table import TableProduct
 from tests.runtime.networks import NULL, convolution, perceptron
@@ -19,7 +21,7 @@ from tests.runtime.samplers import (
     wide_table,
 )
 from tests.runtime.sampling.drafts import assemble, blank
-from tests.runtime.spies import alone, bound, error, exact, run, work
+from tests.runtime.spies import alone, bound, error, exact, finish, run, work
 
 PAIR = StateLayout((Part("image", (3, 4, 4)), Part("sound", (2, 7))))
 
@@ -226,10 +228,6 @@ def test_whole_train_times_reach_a_network_of_integers(tmp_path):
 
 def test_two_engines_take_turns(tmp_path):
     """Branch 0 asks one engine, branch 1 another; each has its own lanes."""
-    from denoisert.runtime.devices.numpy import NumpyDevice
-    from denoisert.runtime.loop.pool import Pool
-    from tests.runtime.spies import finish
-
     toys = [perceptron(seed=10), perceptron(seed=11, batch=2)]
     denoisers = []
     for index, toy in enumerate(toys):

@@ -118,7 +118,7 @@ def test_a_work_that_lacks_what_its_table_reads_is_refused_at_once(denoiser):
     with pytest.raises(InvalidInput, match="evaluates 2 conditions, the work has 1"):
         pool.submit(work(flow_table(guidance=CFG(2.0)), (3,)))
     source = work(flow_table(strength=0.5), (3,))
-    with pytest.raises(InvalidInput, match="1 pages of 60 numbers of external 'source'.* none"):
+    with pytest.raises(InvalidInput, match=r"1 pages of 60 numbers of external 'source'.* none"):
         pool.submit(source)
     for shape in ((60,), (0, 60), (1, 59)):
         with pytest.raises(InvalidInput, match="source"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from denoisert.runtime.loop.tick import tick
-from denoisert.runtime.sampling.guidance import CFG
+from denoisert.runtime.sampling.guidance import CFG, Branches
 from denoisert.runtime.sampling.solvers import DPMpp2M, EulerAncestral
 from tests.runtime.samplers import flow_table, random_work, wide_table
 from tests.runtime.spies import alone, bound, error, exact, finish, pool_of, run, spied, work
@@ -97,7 +97,6 @@ def test_branches_grow_too(denoiser, toy):
 
 def test_a_table_may_name_a_later_condition_than_it_has_branches(denoiser, toy):
     """One branch that is fed the third condition, beside slots with conditions of their own."""
-    from denoisert.runtime.sampling.guidance import Branches
 
     class Third:
         def branches(self, points):
@@ -115,8 +114,6 @@ class ThreeBranches:
     """cond, uncond and a third condition, of which the third is asked at every other stage."""
 
     def branches(self, points):
-        from denoisert.runtime.sampling.guidance import Branches
-
         weights = np.array([[2.0, -0.5, -0.5], [2.0, -1.0, 0.0]] * len(points))[: len(points)]
         return Branches.linear((0, 1, 2), weights)
 
