@@ -1,0 +1,51 @@
+"""What the README shows is run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLE = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_example_runs(
+    digits_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert EXAMPLE is not None
+    code = EXAMPLE.group(1)
+    assert "demo/digits.bundle" in code
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(
+        compile(code.replace("demo/digits.bundle", str(digits_bundle)), "README.md", "exec"), names
+    )
+    assert (tmp_path / "three.png").stat().st_size > 0
+    assert "20 steps" in capsys.readouterr().out
+    many = names["many"]
+    assert isinstance(many, list)
+    assert len(many) == 10
+
+
+def test_the_example_starts_before_line_30() -> None:
+    assert EXAMPLE is not None
+    assert README[: EXAMPLE.start()].count("\n") < 30
+
+
+def test_it_is_short_and_its_links_exist() -> None:
+    assert README.count("\n") <= 120
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_two_commands_are_targets_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for command in ("demo", "test"):
+        assert f"make {command}" in README
+        assert f"\n{command}:" in makefile
