@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import threading
 import weakref
 
@@ -183,37 +182,6 @@ def test_closing_releases_the_session_and_refuses_more(bundle):
         opened.generate([])
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_is_refused_and_the_parent_goes_on(runtime):
-    wanted = runtime.generate(MANY[0]).flat
-    # Another thread holds the lock while the child is made: the child must not wait for it.
-    runtime._lock.acquire()
-    try:
-        child = os.fork()
-        if child == 0:
-            os._exit(refusals(runtime))
-    finally:
-        runtime._lock.release()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
-    assert np.array_equal(runtime.generate(MANY[0]).flat, wanted)
-
-
-def refusals(runtime):
-    """How many of three calls a forked child is refused; closing there is harmless."""
-    refused = 0
-    for ask in (
-        lambda: runtime.generate(MANY[0]),
-        lambda: runtime.generate([]),
-        lambda: runtime.plan(MANY[0]),
-    ):
-        try:
-            ask()
-        except EngineError as error:
-            refused += "fork" in str(error)
-    runtime.close()
-    return refused
-
-
 def test_open_refuses_what_makes_no_sense(bundle):
     for wrong in ({"slots": 0}, {"threads": 0}, {"slots": -1}):
         with pytest.raises(InvalidInput):
@@ -271,6 +239,6 @@ def test_an_engine_failure_in_a_sequence_ends_what_ran_and_spares_the_rest(bundl
 
 
 def test_a_latent_that_overflows_is_an_error_and_no_warning(tmp_path):
-    huge = compiled(perceptron(gain=1e38), tmp_path)
+    huge = compiled(perceptron(gain=1e30), tmp_path)
     with Runtime.open(huge) as runtime, pytest.raises(NonFinite):
-        runtime.generate(Request(1, seed=1, guidance=CFG(1e6)))
+        runtime.generate(Request(1, seed=1, guidance=CFG(1e10)))
