@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoisert.export.graph.ports import card_inputs
-from denoisert.runtime.bundle.card import Card, ConditionInput, Source
+from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.bundle.condition import ConditionInput, Source
 from denoisert.runtime.engines.engine import Port
 
 Arrays = dict[str, NDArray[Any]]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from denoisert.runtime.bundle.card import ConditionInput, Source
+from denoisert.runtime.bundle.condition import ConditionInput, Source
 from denoisert.runtime.errors import Incompatible, InvalidInput
 from denoisert.runtime.request import Condition, Value
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from denoisert.runtime.bundle.card import Picture
+from denoisert.runtime.bundle.picture import Picture
 from denoisert.runtime.errors import DenoiseRTError, InvalidInput
 from denoisert.runtime.layout import StateLayout
 

@@ -13,7 +13,9 @@ from enum import Enum
 from typing import Any
 
 from denoisert.runtime.bundle.codecs import CODECS
+from denoisert.runtime.bundle.condition import ConditionInput, TextEncoder, check_dtype
 from denoisert.runtime.bundle.document import canonical, parse
+from denoisert.runtime.bundle.picture import Autoencoder, Picture
 from denoisert.runtime.bundle.typed import decode, encode
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.layout import StateLayout
@@ -22,72 +24,7 @@ from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.schedules import NoiseSchedule, Spacing
 from denoisert.runtime.sampling.solvers import Solver
 
-DTYPES = (
-    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-    *("float16", "bfloat16", "float32", "float64"),
-)
 MAX_SCALARS = 4
-
-
-def _check_dtype(name: str, dtype: str) -> None:
-    if dtype not in DTYPES:
-        raise InvalidInput(f"input {name!r} has dtype {dtype!r}; known are {', '.join(DTYPES)}.")
-
-
-class Source(Enum):
-    """Where the values of a denoiser input come from; a closed list."""
-
-    CLASS_LABEL = "class_label"
-    ENCODER_OUTPUT = "encoder_output"
-    TOKEN_MASK = "token_mask"
-    POOLED = "pooled"
-    HIDDEN_LAYER = "hidden_layer"
-    SIZES = "sizes"
-    ZEROS = "zeros"
-    EXTERNAL_PICTURE = "external_picture"
-    EXTERNAL_ARRAY = "external_array"
-    MASK = "mask"
-    TABLE_SCALAR = "table_scalar"
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionInput:
-    """One named conditioning input of the denoiser.
-
-    Args:
-        name: the graph input.
-        source: where its values come from.
-        dtype: NumPy name.
-        shape: per lane, without the batch dimension; () for a class label.
-        classes: for CLASS_LABEL, labels are 0 .. classes - 1.
-        null: what the uncond branch is fed; None where the model was not trained without condition.
-        labels: names of the classes, empty when they are just numbers.
-    """
-
-    name: str
-    source: Source
-    dtype: str
-    shape: tuple[int, ...] = ()
-    classes: int = 0
-    null: float | None = None
-    labels: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        _check_dtype(self.name, self.dtype)
-        if any(size < 1 for size in self.shape):
-            raise InvalidInput(f"input {self.name!r} has shape {self.shape}; sizes start at 1.")
-        is_label = self.source is Source.CLASS_LABEL
-        if is_label != (self.classes > 0):
-            raise InvalidInput(
-                f"input {self.name!r} has source {self.source.value} and {self.classes} classes. "
-                "A class_label needs at least 1, every other source 0."
-            )
-        if is_label and self.null is not None and not float(self.null).is_integer():
-            raise InvalidInput(f"null of the class label {self.name!r} is {self.null}, no label.")
-        if self.labels and len(self.labels) != self.classes:
-            raise InvalidInput(
-                f"input {self.name!r} has {len(self.labels)} labels for {self.classes} classes."
-            )
 
 
 class TimeShape(Enum):
@@ -140,7 +77,7 @@ class Network:
     scalars: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_dtype(self.time, self.time_dtype)
+        check_dtype(self.time, self.time_dtype)
         if not self.ports or not all(self.ports):
             raise InvalidInput(
                 "a network needs at least one port, and each port at least one slice."
@@ -183,23 +120,6 @@ class Recommended:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """How the first part becomes a picture when no decoder does it.
-
-    Args:
-        low: latent value of black.
-        high: latent value of white.
-    """
-
-    low: float = -1.0
-    high: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.low == self.high:
-            raise InvalidInput(f"black and white both lie at {self.low}; low and high must differ.")
-
-
-@dataclass(frozen=True, slots=True)
 class Card:
     """Everything the runtime knows about a model.
 
@@ -211,7 +131,9 @@ class Card:
         conditions: the denoiser's conditioning inputs.
         network: its other graph inputs and its outputs.
         sampler: what to use when a request says nothing.
-        picture: how latents become pixels, or None when they do not.
+        picture: values of black and white, or None when the model makes no pictures.
+        texts: the text encoders.
+        autoencoder: what stands between latents and pictures, or None when they are the same.
     """
 
     name: str
@@ -222,6 +144,8 @@ class Card:
     network: Network
     sampler: Recommended
     picture: Picture | None = None
+    texts: tuple[TextEncoder, ...] = ()
+    autoencoder: Autoencoder | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -237,6 +161,8 @@ class Card:
             )
         for port in self.network.ports:
             self._check_port(port)
+        self._check_texts()
+        self._check_autoencoder()
 
     def _check_port(self, port: tuple[OutputSlice, ...]) -> None:
         parts = self.layout.parts
@@ -252,6 +178,33 @@ class Card:
                     f"slice of output {piece.output!r} has {piece.channels} channels, its part "
                     f"{parts[piece.part].name!r} has {parts[piece.part].channels}. They must agree."
                 )
+
+    def _check_texts(self) -> None:
+        known = [text.name for text in self.texts]
+        used = {entry.encoder for entry in self.conditions if entry.encoder}
+        if len(set(known)) != len(known) or used != set(known):
+            raise InvalidInput(
+                f"the card has the text encoders {known} and its conditions use {sorted(used)}; "
+                "each needs a name of its own and at least one condition."
+            )
+
+    def _check_autoencoder(self) -> None:
+        coder = self.autoencoder
+        if coder is None:
+            return
+        shape = self.layout.parts[0].shape
+        if self.picture is None or len(shape) != 3:
+            raise InvalidInput(
+                f"an autoencoder needs the card's picture and a first part (C, H, W); found "
+                f"{self.picture!r} and {shape}."
+            )
+        if any(len(row) != shape[0] + 1 for row in coder.readout):
+            raise InvalidInput(
+                f"rows of the readout have {sorted({len(row) for row in coder.readout})} numbers; "
+                f"the latent's {shape[0]} channels and a bias need {shape[0] + 1}."
+            )
+        if any(tile > size for tile, size in zip(coder.tile, shape[1:], strict=True)):
+            raise InvalidInput(f"a tile of {coder.tile} is larger than the latent {shape[1:]}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, every key written out."""

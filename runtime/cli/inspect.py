@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from denoisert.runtime.cli import sampler
 
 if TYPE_CHECKING:
-    from denoisert.runtime.bundle.card import ConditionInput
+    from denoisert.runtime.bundle.condition import ConditionInput
     from denoisert.runtime.bundle.manifest import Manifest
     from denoisert.runtime.bundle.open import Bundle
     from denoisert.runtime.cli.verbs import Subparsers

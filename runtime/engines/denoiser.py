@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denoisert.runtime.bundle.card import ConditionInput, Network, TimeShape
+from denoisert.runtime.bundle.card import Network, TimeShape
+from denoisert.runtime.bundle.condition import ConditionInput
 from denoisert.runtime.engines.engine import Engine
 from denoisert.runtime.layout import StateLayout
 

@@ -8,14 +8,13 @@ from torch.nn import functional
 
 from denoisert.runtime.bundle.card import (
     Card,
-    ConditionInput,
     Network,
     OutputSlice,
     Recommended,
-    Source,
     TimeShape,
     Training,
 )
+from denoisert.runtime.bundle.condition import ConditionInput, Source
 from denoisert.runtime.layout import Part, StateLayout
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.schedules import Flow, NoiseSchedule, Trailing

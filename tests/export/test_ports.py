@@ -15,7 +15,8 @@ from denoisert.export.graph.ports import (
     graph_lanes,
 )
 from denoisert.export.random_inputs import draw_inputs, draw_times, fit_inputs
-from denoisert.runtime.bundle.card import ConditionInput, Source, TimeShape
+from denoisert.runtime.bundle.card import TimeShape
+from denoisert.runtime.bundle.condition import ConditionInput, Source
 from denoisert.runtime.engines.engine import Port
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.schedules import Flow, Linear

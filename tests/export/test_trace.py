@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from denoisert.export.graph.ports import LANES
 from denoisert.export.graph.trace import evaluating, trace
-from denoisert.runtime.bundle.card import ConditionInput, Source, TimeShape
+from denoisert.runtime.bundle.card import TimeShape
+from denoisert.runtime.bundle.condition import ConditionInput, Source
 from denoisert.runtime.errors import ExportError, InvalidInput
 from denoisert.runtime.layout import Part
 from tests.export.networks import TWO_PARTS_CARD, ConvDenoiser, TwoParts, card_of

@@ -10,15 +10,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from denoisert.runtime.bundle.card import (
     Card,
-    ConditionInput,
     Network,
     OutputSlice,
-    Picture,
     Recommended,
-    Source,
     TimeShape,
     Training,
 )
+from denoisert.runtime.bundle.condition import ConditionInput, Source
+from denoisert.runtime.bundle.picture import Picture
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.ort import OrtEngine
 from denoisert.runtime.layout import Part, StateLayout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from denoisert.runtime.bundle.card import ConditionInput, Source
+from denoisert.runtime.bundle.condition import ConditionInput, Source
 from denoisert.runtime.conditioning import check_sources, lane_values
 from denoisert.runtime.errors import Incompatible, InvalidInput
 from denoisert.runtime.request import Condition

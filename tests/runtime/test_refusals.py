@@ -17,7 +17,8 @@ from denoisert.runtime import (
     Start,
     Trailing,
 )
-from denoisert.runtime.bundle.card import ConditionInput, Recommended, Source, Training
+from denoisert.runtime.bundle.card import Recommended, Training
+from denoisert.runtime.bundle.condition import ConditionInput, Source
 from denoisert.runtime.errors import (
     DenoiseRTError,
     InvalidInput,

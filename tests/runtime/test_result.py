@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from denoisert.runtime.bundle.card import Picture
+from denoisert.runtime.bundle.picture import Picture
 from denoisert.runtime.errors import InvalidInput, NonFinite
 from denoisert.runtime.layout import Part, StateLayout
 from denoisert.runtime.result import Result, pixel_values
