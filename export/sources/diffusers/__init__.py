@@ -1,0 +1,1 @@
+"""A folder as diffusers saves it: components, weights, tokenizer, scheduler."""

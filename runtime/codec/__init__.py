@@ -1,0 +1,1 @@
+"""Between pictures and latents: files, tiles, the decoder and the image encoder."""

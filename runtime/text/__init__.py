@@ -1,0 +1,1 @@
+"""Text: tokens of a prompt, and what the text encoder makes of them."""

@@ -1,0 +1,1 @@
+"""The threads of a runtime: one loop per device, and one codec worker beside it."""
