@@ -10,7 +10,8 @@ from pathlib import Path
 from time import perf_counter_ns
 
 from denoisert.runtime.measure.clock import NS_PER_MS, interleaved
-from denoisert.runtime.measure.record import Machine, Record, percentile
+from denoisert.runtime.measure.percentiles import percentile
+from denoisert.runtime.measure.record import Machine, Record
 
 Run = Callable[[], object]
 Extra = dict[str, float | str]

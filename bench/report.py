@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from bench.compare import OURS, latest, read
 from bench.run import ROOT
+from denoisert.runtime.measure.against import OURS, latest, read
 from denoisert.runtime.measure.record import Machine, Record
 
 OUT = ROOT / "docs" / "benchmarks.md"

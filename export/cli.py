@@ -21,7 +21,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         description="Compile a model into a bundle and check it against the model.",
     )
     parser.add_argument(
-        "model", help="folder of a model, name of a zoo model (digits), or ONNX file"
+        "model", help="folder of a model, name of a zoo model (digits, emoji), or ONNX file"
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="the bundle's folder")
     parser.add_argument("--card", type=Path, help="card.json; needed for an ONNX file")
@@ -30,6 +30,15 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         action="append",
         choices=TARGETS,
         help="where the engine will run; may be repeated (default: onnxruntime)",
+    )
+    parser.add_argument(
+        "--size", type=_size, metavar="HxW", help="pixels of a picture (default: as trained)"
+    )
+    parser.add_argument(
+        "--tile",
+        type=_size,
+        metavar="HxW",
+        help="latent positions that a decoder takes at once (default: all, at most 64x64)",
     )
     parser.set_defaults(func=run)
 
@@ -44,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     from denoisert.export.sources.source import read_card
 
     card = None if arguments.card is None else read_card(arguments.card)
-    options = CompileOptions(tuple(arguments.target or TARGETS[:1]))
+    targets = tuple(arguments.target or TARGETS[:1])
+    options = CompileOptions(targets, arguments.size, arguments.tile)
     with _Display(sys.stderr.isatty()) as display:
         compiled = compile_bundle(
             arguments.model, arguments.out, card=card, options=options, progress=display.show
@@ -61,10 +71,19 @@ def summarise(compiled: Compiled) -> list[str]:
     total_s = sum(compiled.phases_ms.values()) / 1e3
     lines = [f"{compiled.path}: compiled in {total_s:.1f} s (id {compiled.id[:16]})"]
     lines += [
-        f"parity {entry.graph} {entry.output}: relative error {entry.relative_error:.1e}"
+        f"parity {entry.component} {entry.graph} {entry.output}: relative error "
+        f"{entry.relative_error:.1e}"
         for entry in compiled.parity
     ]
     return [*lines, *(f"note: {note}" for note in compiled.notes)]
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Height and width as in 512x768; one number means both."""
+    pieces = text.split("x")
+    if len(pieces) > 2 or not all(piece.isdecimal() for piece in pieces):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 64x64 or 64")
+    return int(pieces[0]), int(pieces[-1])
 
 
 class _Display:

@@ -13,7 +13,7 @@ from denoisert.export.bundle import write_bundle
 from denoisert.export.fingerprint import Fingerprint, add_compiler
 from denoisert.export.options import Compiled, CompileOptions, Progress, Report
 from denoisert.export.sources.source import ModelSource
-from denoisert.export.sources.zoo import ZOO, ZooFolder, refuse_pickle, zoo_names
+from denoisert.export.sources.zoo import ZooFolder, refuse_pickle, zoo_folder, zoo_names
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.errors import ExportError, InvalidInput
 
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from denoisert.export.build import Build
     from denoisert.export.bundle import Contents, Draft
 
-SPARE_BYTES = 2**20
+SPARE_BYTES = 8 * 2**20
 """Room for graphs and manifest beside the weights."""
+
+INDEX_NAME = "model_index.json"
+"""What makes a folder one of diffusers."""
 
 
 def compile_bundle(
@@ -38,10 +41,11 @@ def compile_bundle(
     """Compile a model into a bundle.
 
     Args:
-        model: a zoo model's name or folder, one ONNX file of a denoiser, or a torch module.
+        model: a zoo model's name or folder, a diffusers folder, one ONNX file of a denoiser, or a
+            torch module.
         out: the bundle's folder: new, empty, or an older bundle, which stays until the end.
         card: needed for an ONNX file and a torch module; replaces a folder's own.
-        options: targets; by default ONNX Runtime.
+        options: targets, by default ONNX Runtime; size and tile of a diffusers folder.
         progress: called when a phase begins and when all is done.
 
     Returns:
@@ -52,26 +56,41 @@ def compile_bundle(
         ExportError: the model cannot be compiled, or its graph differs from it (`ParityError`).
         BundleError: `out` is something else than a bundle, or cannot be written.
     """
-    source = find_source(model, card)
-    task = _Task(source, options or CompileOptions(), progress)
+    chosen = options or CompileOptions()
+    source = find_source(model, card, chosen)
+    task = _Task(source, chosen, progress)
     manifest = write_bundle(
         out, task.key(), task.fill, needed_bytes=source.weight_bytes + SPARE_BYTES
     )
     return task.result(Path(out), manifest.id)
 
 
-def find_source(model: str | os.PathLike[str] | nn.Module, card: Card | None) -> ModelSource:
+def find_source(
+    model: str | os.PathLike[str] | nn.Module,
+    card: Card | None = None,
+    options: CompileOptions | None = None,
+) -> ModelSource:
     """The source that a model argument means.
 
+    Args:
+        model: see `compile_bundle`.
+        card: see `compile_bundle`.
+        options: only a diffusers folder takes a size and a tile.
+
     Raises:
-        InvalidInput: nothing of that name, or a card is missing.
+        InvalidInput: nothing of that name, a card is missing, or a size that cannot be chosen.
         ExportError: a kind of file that is not read.
     """
+    chosen = options or CompileOptions()
     if not isinstance(model, str | os.PathLike):
+        _refuse_sizes(chosen)
         return _module_source(model, card)
     path = Path(model)
     if isinstance(model, str) and not path.exists() and model in zoo_names():
-        path = ZOO / model
+        path = zoo_folder(model)
+    if (path / INDEX_NAME).is_file():
+        return _diffusers_source(path, card, chosen)
+    _refuse_sizes(chosen)
     if path.is_dir():
         return ZooFolder(path, card)
     refuse_pickle(path)
@@ -137,6 +156,20 @@ def _module_source(model: object, card: Card | None) -> ModelSource:
     if card is None:
         raise InvalidInput("a torch module needs a card; pass card=Card(...).")
     return TorchModule(model, card)
+
+
+def _refuse_sizes(options: CompileOptions) -> None:
+    if options.size is not None or options.tile is not None:
+        raise InvalidInput(
+            "size and tile can be chosen for a diffusers folder; any other model has the size that "
+            "its card says. Leave them out."
+        )
+
+
+def _diffusers_source(path: Path, card: Card | None, options: CompileOptions) -> ModelSource:
+    from denoisert.export.sources.diffusers.source import DiffusersFolder
+
+    return DiffusersFolder(path, card, options)
 
 
 def _onnx_source(path: Path, card: Card | None) -> ModelSource:

@@ -12,7 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-LIBRARIES: Final = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy", "safetensors")
+LIBRARIES: Final = (
+    *("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy", "safetensors"),
+    *("diffusers", "transformers", "tokenizers"),
+)
 """Distributions whose version may change a graph."""
 
 ROOMS: Final = ("export", "runtime")

@@ -22,12 +22,18 @@ class CompileOptions:
 
     Args:
         targets: names out of `TARGETS`, at least one, each once.
+        size: (height, width) of pictures in pixels, where the model can be compiled for several;
+            by default the one it was trained at.
+        tile: (height, width) of the latents that a decoder takes at once; by default the whole
+            latent, at most 64.
 
     Raises:
-        InvalidInput: an unknown, repeated or missing target.
+        InvalidInput: an unknown, repeated or missing target, or a size that is none.
     """
 
     targets: tuple[str, ...] = ("onnxruntime",)
+    size: tuple[int, int] | None = None
+    tile: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.targets if name not in TARGETS]
@@ -35,6 +41,9 @@ class CompileOptions:
             raise InvalidInput(
                 f"targets {self.targets} must be some of {', '.join(TARGETS)}, each once."
             )
+        for name, pair in (("size", self.size), ("tile", self.tile)):
+            if pair is not None and (len(pair) != 2 or min(pair) < 1):
+                raise InvalidInput(f"{name} {pair} must be a height and a width of at least 1.")
 
 
 @dataclass(frozen=True, slots=True)

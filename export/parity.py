@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoisert.export.graph.ports import graph_lanes
-from denoisert.export.random_inputs import Arrays, draw_inputs, fit_inputs
-from denoisert.runtime.bundle.card import Card
+from denoisert.export.graph.signature import Signature
+from denoisert.export.random_inputs import Arrays, fit_inputs
 from denoisert.runtime.engines.engine import Port
 from denoisert.runtime.errors import ParityError
 
@@ -25,9 +25,6 @@ BOUND: Final = 1e-4
 DEAD: Final = 1e-3
 """An input whose change moves the output by less than this, relative, is reported."""
 
-LANES: Final = (1, 2, 5)
-"""Numbers of lanes that are compared."""
-
 Evaluate = Callable[[Arrays], Arrays]
 
 
@@ -36,11 +33,13 @@ class Parity:
     """How far a graph is from its source.
 
     Args:
+        component: of the bundle.
         graph: "graph" or the name of a target.
         output: graph output.
         relative_error: largest over all drawn inputs.
     """
 
+    component: str
     graph: str
     output: str
     relative_error: float
@@ -55,12 +54,15 @@ class Trial:
 
 
 def draw_trials(
-    card: Card, ports: tuple[Port, ...], evaluate: Evaluate, generator: np.random.Generator
+    signature: Signature,
+    ports: tuple[Port, ...],
+    evaluate: Evaluate,
+    generator: np.random.Generator,
 ) -> tuple[Trial, ...]:
     """Draw inputs for several numbers of lanes and evaluate the source on them.
 
     Args:
-        card: what inputs look like.
+        signature: what inputs look like.
         ports: of the graph; a fixed number of lanes is the only one drawn.
         evaluate: the source.
         generator: of the inputs.
@@ -68,20 +70,23 @@ def draw_trials(
     Raises:
         ParityError: the source returns a value that is not finite.
     """
-    fixed = graph_lanes(card, ports)
+    fixed = graph_lanes(signature, ports)
     trials = []
-    for lanes in (fixed,) if isinstance(fixed, int) else LANES:
-        inputs = fit_inputs(draw_inputs(card, lanes, generator), ports)
+    for lanes in (fixed,) if isinstance(fixed, int) else signature.lanes:
+        inputs = fit_inputs(signature.draw(lanes, generator), ports)
         expected = evaluate(inputs)
         _check_finite(expected)
         trials.append(Trial(inputs, expected))
     return tuple(trials)
 
 
-def measure(graph: str, trials: tuple[Trial, ...], evaluate: Evaluate) -> tuple[Parity, ...]:
+def measure(
+    component: str, graph: str, trials: tuple[Trial, ...], evaluate: Evaluate
+) -> tuple[Parity, ...]:
     """Compare a graph with the source on every trial.
 
     Args:
+        component: which part of the model.
         graph: its name in figures and errors.
         trials: inputs and expected outputs.
         evaluate: runs the graph.
@@ -98,11 +103,12 @@ def measure(graph: str, trials: tuple[Trial, ...], evaluate: Evaluate) -> tuple[
     for name, error in worst.items():
         if not error <= BOUND:
             raise ParityError(
-                f"output {name!r} of {graph} differs from the model by {error:.2e}, relative to "
-                f"its largest value; at most {BOUND:.0e} is accepted. The exporter or a lowering "
-                "pass is wrong for this model: please report it with the model's operators."
+                f"output {name!r} of the {component}'s {graph} differs from the model by "
+                f"{error:.2e}, relative to its largest value; at most {BOUND:.0e} is accepted. "
+                "The exporter or a lowering pass is wrong for this model: please report it with "
+                "the model's operators."
             )
-    return tuple(Parity(graph, name, error) for name, error in worst.items())
+    return tuple(Parity(component, graph, name, error) for name, error in worst.items())
 
 
 def relative_error(found: NDArray[Any], reference: NDArray[Any]) -> float:
@@ -117,7 +123,7 @@ def relative_error(found: NDArray[Any], reference: NDArray[Any]) -> float:
 
 
 def find_dead_inputs(
-    card: Card,
+    signature: Signature,
     ports: tuple[Port, ...],
     evaluate: Evaluate,
     generator: np.random.Generator,
@@ -125,15 +131,15 @@ def find_dead_inputs(
     """Yield a sentence for each input that hardly changes any output, and for outputs of zeros.
 
     Args:
-        card: what inputs look like.
+        signature: what inputs look like.
         ports: of the graph.
         evaluate: runs the graph.
         generator: of the inputs.
     """
-    fixed = graph_lanes(card, ports)
-    lanes = fixed if isinstance(fixed, int) else LANES[-1]
-    inputs = fit_inputs(draw_inputs(card, lanes, generator), ports)
-    other = fit_inputs(draw_inputs(card, lanes, generator), ports)
+    fixed = graph_lanes(signature, ports)
+    lanes = fixed if isinstance(fixed, int) else signature.lanes[-1]
+    inputs = fit_inputs(signature.draw(lanes, generator), ports)
+    other = fit_inputs(signature.draw(lanes, generator), ports)
     base = evaluate(inputs)
     for name, value in base.items():
         if not value.any():

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from denoisert.export.graph.ports import card_inputs
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.condition import ConditionInput, Source
 from denoisert.runtime.engines.engine import Port
@@ -19,17 +18,20 @@ UNIFORM_CHOICES = 2
 """Integer inputs without classes, and masks, are drawn from 0 and 1."""
 
 
-def draw_inputs(card: Card, lanes: int, generator: np.random.Generator) -> Arrays:
-    """Values for every graph input that a card names.
+def draw_inputs(
+    card: Card, ports: Sequence[Port], lanes: int, generator: np.random.Generator
+) -> Arrays:
+    """Values for every input of a denoiser.
 
     Args:
-        card: names, dtypes, shapes; labels include the null class, times are those of its training.
+        card: labels include the null class, times are those of its training.
+        ports: the inputs that the card describes.
         lanes: first dimension of all but a scalar time.
         generator: source of the values.
     """
     conditions = {entry.name: entry for entry in card.conditions}
     drawn: Arrays = {}
-    for port in card_inputs(card):
+    for port in ports:
         shape = port.shape(lanes)
         if port.name == card.network.time:
             values = draw_times(card, shape, generator)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from denoisert.runtime.errors import DenoiseRTError
+    from denoisert.runtime.events import Admitted, Ended, Preview, Stepped
     from denoisert.runtime.measure.trace import Trace
     from denoisert.runtime.plan import Plan
     from denoisert.runtime.request import Condition, Limits, Request, Start
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
         FlowHeun,
         Heun,
     )
+    from denoisert.runtime.ticket import Ticket
 
 _HOMES = {
     "errors": ("DenoiseRTError",),
+    "events": ("Admitted", "Ended", "Preview", "Stepped"),
     "measure.trace": ("Trace",),
     "plan": ("Plan",),
     "request": ("Condition", "Limits", "Request", "Start"),
@@ -42,14 +45,17 @@ _HOMES = {
         "FlowHeun",
         "Heun",
     ),
+    "ticket": ("Ticket",),
 }
 
 __all__ = [
     "CFG",
     "DDIM",
+    "Admitted",
     "Condition",
     "DPMpp2M",
     "DenoiseRTError",
+    "Ended",
     "Euler",
     "EulerAncestral",
     "FlowEuler",
@@ -60,10 +66,13 @@ __all__ = [
     "Limits",
     "Linspace",
     "Plan",
+    "Preview",
     "Request",
     "Result",
     "Runtime",
     "Start",
+    "Stepped",
+    "Ticket",
     "Trace",
     "Trailing",
     "Unguided",

@@ -1,109 +1,107 @@
-"""Runs several planned requests on one pool until all of them have ended."""
+"""Several requests that one caller waits for: let in as there is room, followed, collected."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from time import perf_counter_ns
+from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
-
-from denoisert.runtime.bundle.card import Card
-from denoisert.runtime.loop.pool import Pool
-from denoisert.runtime.loop.slot import Outcome, Work
-from denoisert.runtime.loop.tick import tick
-from denoisert.runtime.measure.trace import Trace
-from denoisert.runtime.planner import Planned
+from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.request import Request
 from denoisert.runtime.result import Result
-
-NS_PER_MS = 1e6
+from denoisert.runtime.threads.bell import Bell
+from denoisert.runtime.threads.desk import Desk
+from denoisert.runtime.threads.job import Job
 
 Progress = Callable[[int, int], None]
 
 
 class Batch:
-    """Requests that run together.
+    """Requests whose caller blocks until all of them have ended.
 
     Args:
-        pool: where they run; idle before and after.
-        card: of the model.
-        progress: called after every tick with (rows done, rows in all).
-        trace: collects the spans, or None.
+        desk: where they go.
+        jobs: the requests; their mailboxes ring `bell`.
+        bell: rings whenever one of them has news.
     """
 
-    def __init__(
-        self, pool: Pool, card: Card, progress: Progress | None, trace: Trace | None
-    ) -> None:
-        self._pool = pool
-        self._card = card
-        self._progress = progress
-        self._trace = trace
+    def __init__(self, desk: Desk, jobs: Sequence[Job], bell: Bell) -> None:
+        self._desk = desk
+        self._jobs = list(jobs)
+        self._bell = bell
 
-    def run(self, asked: Sequence[tuple[Request, Planned]]) -> list[Result]:
-        """Run every picture of every request.
+    def run(self, progress: Progress | None) -> list[Result]:
+        """Run every request; whatever is raised here, none of them is left running.
 
         Args:
-            asked: requests with their plans.
+            progress: called in this thread after ticks with (rows done, rows in all).
 
         Returns:
             One result per request, in order.
+
+        Raises:
+            EngineError: the runtime was closed before all of them were let in.
         """
-        start = perf_counter_ns()
-        total = sum(request.images * planned.table.stages for request, planned in asked)
+        entered = seen = 0
+        for job in self._jobs:
+            self._desk.check_memory(job)
         try:
-            numbers = [self._submit(request, planned) for request, planned in asked]
-            # A latent that overflows is reported by its slot's status, not by a warning.
-            with np.errstate(over="ignore", invalid="ignore"):
-                engine_ns = self._ticks(total)
-            outcomes = [[self._pool.take(number) for number in images] for images in numbers]
+            while entered < len(self._jobs):
+                entered += self._desk.enter(self._jobs[entered:])
+                if entered < len(self._jobs):
+                    seen = self._tell(progress, seen)
+                    self._desk.wait_for_room(self._jobs[entered])
+            if progress is not None:
+                self._follow(progress, seen)
+            return [self._wait(job) for job in self._jobs]
         finally:
-            self._pool.clear()
-        end = perf_counter_ns()
-        phases = {"ticks": (end - start) / NS_PER_MS, "engine": engine_ns / NS_PER_MS}
-        return [
-            self._result(images, planned, dict(phases))
-            for images, (_, planned) in zip(outcomes, asked, strict=True)
-        ]
+            self._give_up(entered)
 
-    def _submit(self, request: Request, planned: Planned) -> list[int]:
-        return [self._pool.submit(_work(request, planned, i)) for i in range(request.images)]
+    def _follow(self, progress: Progress, seen: int) -> None:
+        while True:
+            is_last = self._are_over()  # looked at before the rows: none comes after the last look
+            seen = self._tell(progress, seen)
+            if is_last:
+                return
+            self._bell.wait(lambda last=seen: self._rows() > last or self._are_over())  # type: ignore[misc]
 
-    def _ticks(self, total: int) -> int:
-        """Tick until the pool is idle; return the engines' share in nanoseconds."""
-        done = engine_ns = 0
-        while not self._pool.is_idle:
-            times = tick(self._pool)
-            engine_ns += times.engine_end - times.engine_start
-            done += times.slots
-            if self._trace is not None:
-                self._trace.add("tick", times.start, times.end, "loop", slots=times.slots)
-                self._trace.add("engine", times.engine_start, times.engine_end, "engine")
-            if self._progress is not None:
-                self._progress(done, total)
-        return engine_ns
+    def _tell(self, progress: Progress | None, seen: int) -> int:
+        done = self._rows()
+        if progress is not None and done > seen:
+            progress(done, sum(job.rows for job in self._jobs))
+        return done
 
-    def _result(
-        self, outcomes: Sequence[Outcome], planned: Planned, phases: dict[str, float]
-    ) -> Result:
-        errors = [outcome.error for outcome in outcomes if outcome.error is not None]
-        latents = [outcome.latent for outcome in outcomes if outcome.latent is not None]
-        layout = self._card.layout
-        return Result(
-            layout=layout,
-            picture=self._card.picture,
-            flat=np.zeros((0, layout.elements), np.float32) if errors else np.stack(latents),
-            phases=phases,
-            nfe=planned.table.nfe,
-            error=errors[0] if errors else None,
-        )
+    def _rows(self) -> int:
+        return sum(job.mailbox.rows for job in self._jobs)
+
+    def _are_over(self) -> bool:
+        return all(job.ending.is_over() for job in self._jobs)
+
+    def _wait(self, job: Job) -> Result:
+        result = job.ending.wait()
+        while result is None:  # never without a bound on the wait
+            result = job.ending.wait()
+        return result
+
+    def _give_up(self, entered: int) -> None:
+        """End what still runs because the caller was interrupted."""
+        left = [job for job in self._jobs[:entered] if not job.ending.is_over()]
+        for job in left:
+            self._desk.cancel(job.number)
+        for job in left:
+            job.ending.wait()
 
 
-def _work(request: Request, planned: Planned, image: int) -> Work:
-    return Work(
-        table=planned.table,
-        asks=planned.asks,
-        conditions=planned.conditions,
-        seed=int(request.seed),
-        image=image,
-        externals=planned.externals,
-    )
+def listed(requests: object) -> list[Request]:
+    """One request or a sequence as a list.
+
+    Raises:
+        InvalidInput: something in it is no request.
+    """
+    found: list[Request] = []
+    for request in requests if isinstance(requests, Iterable) else [requests]:
+        if not isinstance(request, Request):
+            raise InvalidInput(
+                f"a {type(request).__name__} is no request. Pass Request(condition, ...) or a "
+                "sequence of them."
+            )
+        found.append(request)
+    return found

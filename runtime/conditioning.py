@@ -1,21 +1,80 @@
-"""From what a request says to the values that each branch's lane is fed."""
+"""From what a request says to the values that each branch's lane is fed.
+
+`plan_conditions` runs where the request is made: it validates and tokenises. What a text encoder
+makes of the tokens is filled in later, by `Conditions.fill`, once an engine has run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from denoisert.runtime.bundle.condition import ConditionInput, Source
-from denoisert.runtime.errors import Incompatible, InvalidInput
+from denoisert.runtime.bundle.condition import FROM_TEXT, ConditionInput, Source, TextEncoder
+from denoisert.runtime.errors import EngineError, Incompatible, InvalidInput
 from denoisert.runtime.request import Condition, Value
+from denoisert.runtime.text.tokenizer import Prompt, Tokenizer
+from denoisert.runtime.values import input_value, null_value
 
 Array = NDArray[Any]
+Encode = Callable[[Prompt], Mapping[str, Array]]
 
-SERVED = (Source.CLASS_LABEL, Source.EXTERNAL_ARRAY, Source.ZEROS)
+SERVED = (Source.CLASS_LABEL, Source.EXTERNAL_ARRAY, Source.ZEROS, *FROM_TEXT)
 CONDITIONS = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lane:
+    """What one condition feeds to its lanes.
+
+    Args:
+        given: denoiser input -> values that are known already.
+        told: (denoiser input, prompt) of those that wait for a text encoder.
+    """
+
+    given: Mapping[str, Array]
+    told: tuple[tuple[ConditionInput, Prompt], ...] = ()
+
+    def fill(self, encoded: Mapping[Prompt, Mapping[str, Array]]) -> dict[str, Array]:
+        """All values, denoiser input -> array."""
+        told = {entry.name: _fitted(entry, encoded[prompt]) for entry, prompt in self.told}
+        return {**self.given, **told}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conditions:
+    """The conditions of one request, validated and tokenised.
+
+    Args:
+        lanes: cond, then uncond where the guidance asks for it.
+        notes: what the user should know, such as a prompt that was cut.
+    """
+
+    lanes: tuple[Lane, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """What has to be encoded, each once."""
+        return tuple(dict.fromkeys(prompt for lane in self.lanes for _, prompt in lane.told))
+
+    def fill(self, encode: Encode) -> tuple[Mapping[str, Array], ...]:
+        """The values of one lane per condition.
+
+        Args:
+            encode: gives the text encoder's outputs of a prompt; called once per prompt.
+
+        Returns:
+            Per condition, denoiser input -> values.
+
+        Raises:
+            EngineError: a text encoder's output does not fit the denoiser's input.
+        """
+        encoded = {prompt: encode(prompt) for prompt in self.prompts}
+        return tuple(lane.fill(encoded) for lane in self.lanes)
 
 
 def check_sources(inputs: tuple[ConditionInput, ...]) -> None:
@@ -33,21 +92,27 @@ def check_sources(inputs: tuple[ConditionInput, ...]) -> None:
             )
 
 
-def lane_values(
-    inputs: tuple[ConditionInput, ...], condition: Condition, count: int
-) -> tuple[dict[str, Array], ...]:
-    """Values of the cond lane and, when guidance asks for it, of the uncond lane.
+def plan_conditions(
+    inputs: tuple[ConditionInput, ...],
+    texts: tuple[TextEncoder, ...],
+    tokenizers: Mapping[str, Tokenizer],
+    condition: Condition,
+    count: int,
+) -> Conditions:
+    """Validate what a request says, and tokenise its prompts.
 
     Args:
         inputs: the card's conditioning inputs.
+        texts: the card's text encoders.
+        tokenizers: by the name of the text encoder.
         condition: what the request says.
         count: conditions that the table names, 1 or 2.
 
     Returns:
-        One dictionary of input name -> values per condition.
+        One lane per condition.
 
     Raises:
-        InvalidInput: a label or array that the network was not trained with, or more conditions
+        InvalidInput: a prompt, label or array that the network cannot be told, or more conditions
             than a request has.
     """
     if count > CONDITIONS:
@@ -55,33 +120,124 @@ def lane_values(
             f"the guidance asks for {count} conditions; a request has {CONDITIONS}, positive and "
             "negative."
         )
-    cond = _values(inputs, condition.positive)
-    if count == 1:
-        return (cond,)
-    if condition.negative is not None:
-        return cond, _values(inputs, condition.negative)
-    return cond, {entry.name: _null(entry) for entry in inputs}
+    said = [_Said.of(inputs, texts, tokenizers, condition.positive)]
+    if count > 1 and condition.negative is not None:
+        said.append(_Said.of(inputs, texts, tokenizers, condition.negative))
+    lanes = [_lane(inputs, each) for each in said]
+    if count > len(said):
+        lanes.append(_null_lane(inputs, texts, tokenizers))
+    notes = [
+        note
+        for what, each in zip(("prompt", "negative prompt"), said, strict=False)
+        for note in _cuts(what, texts, each.prompts)
+    ]
+    return Conditions(tuple(lanes), tuple(notes))
 
 
-def _values(inputs: tuple[ConditionInput, ...], value: Value) -> dict[str, Array]:
-    asked = [entry for entry in inputs if entry.source is not Source.ZEROS]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Said:
+    """One side of a condition by name: tokenised prompts, and everything else as it was said."""
+
+    prompts: Mapping[str, Prompt]
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        inputs: tuple[ConditionInput, ...],
+        texts: tuple[TextEncoder, ...],
+        tokenizers: Mapping[str, Tokenizer],
+        value: Value,
+    ) -> _Said:
+        others = [e.name for e in inputs if not e.encoder and e.source is not Source.ZEROS]
+        prompted = [text.name for text in texts]
+        named = _by_name(prompted, others, value)
+        prompts = {name: tokenizers[name].encode(named[name]) for name in prompted}
+        return cls(prompts, {name: named[name] for name in others})
+
+
+def _by_name(prompted: list[str], others: list[str], value: Value) -> Mapping[str, Any]:
+    """What was said, by text encoder and denoiser input; one prompt goes to every encoder."""
+    asked = [*prompted, *others]
     if not isinstance(value, Mapping):
-        if len(asked) > 1:
+        if others and len(asked) > 1:
             raise InvalidInput(
-                f"the network has {len(asked)} conditioning inputs, {_names(asked)}; pass a "
-                "mapping from name "
-                "to value."
+                f"the network is told {len(asked)} things, {_names(asked)}; pass a mapping from "
+                "name to value."
             )
-        value = {entry.name: value for entry in asked} if asked else _nothing(value)
-    unknown = sorted(set(value) - {entry.name for entry in asked})
-    missing = sorted({entry.name for entry in asked} - set(value))
+        return dict.fromkeys(asked, value) if asked else _nothing(value)
+    unknown = sorted(str(name) for name in set(value) - set(asked))
+    missing = sorted(set(asked) - set(value))
     if unknown or missing:
         raise InvalidInput(
             f"condition names {unknown or missing} are {'unknown' if unknown else 'missing'}; "
-            "the network takes "
-            f"{_names(asked)}."
+            f"the network takes {_names(asked)}."
         )
-    return {entry.name: _value(entry, value.get(entry.name)) for entry in inputs}
+    return value
+
+
+def _lane(inputs: tuple[ConditionInput, ...], said: _Said) -> Lane:
+    given = {e.name: input_value(e, said.values.get(e.name)) for e in inputs if not e.encoder}
+    return _told(inputs, given, said.prompts)
+
+
+def _null_lane(
+    inputs: tuple[ConditionInput, ...],
+    texts: tuple[TextEncoder, ...],
+    tokenizers: Mapping[str, Tokenizer],
+) -> Lane:
+    """The uncond lane of a request that names no negative condition."""
+    nulls = {text.name: text.null for text in texts}
+    given = {}
+    for entry in inputs:
+        if entry.null is not None or nulls.get(entry.encoder) is None:
+            given[entry.name] = null_value(entry)
+    prompts = {
+        name: tokenizers[name].encode(null) for name, null in nulls.items() if null is not None
+    }
+    return _told(inputs, given, prompts)
+
+
+def _told(
+    inputs: tuple[ConditionInput, ...], given: dict[str, Array], prompts: Mapping[str, Prompt]
+) -> Lane:
+    """The lane of values that are known and of prompts."""
+    waiting = [(e, prompts[e.encoder]) for e in inputs if e.name not in given]
+    masks = {e.name: _mask(e, p) for e, p in waiting if e.source is Source.TOKEN_MASK}
+    return Lane({**given, **masks}, tuple((e, p) for e, p in waiting if e.name not in masks))
+
+
+def _mask(entry: ConditionInput, prompt: Prompt) -> Array:
+    """1 for every token that is no padding."""
+    mask = np.arange(len(prompt.token_ids)) < prompt.filled
+    if mask.size != np.prod(entry.shape, dtype=int):
+        raise EngineError(
+            f"input {entry.name!r} takes a mask of shape {entry.shape}; text encoder "
+            f"{entry.encoder!r} has {mask.size} tokens. Compile the model again."
+        )
+    return mask.astype(entry.dtype).reshape(entry.shape)
+
+
+def _fitted(entry: ConditionInput, outputs: Mapping[str, Array]) -> Array:
+    """The output of a text encoder as the denoiser takes it."""
+    values = outputs[entry.output]
+    if values.shape != entry.shape:
+        raise EngineError(
+            f"output {entry.output!r} of {entry.encoder!r} is {values.shape}; the denoiser's "
+            f"{entry.name!r} takes {entry.shape}. Compile the model again."
+        )
+    return values.astype(entry.dtype, copy=False)
+
+
+def _cuts(
+    what: str, texts: tuple[TextEncoder, ...], prompts: Mapping[str, Prompt]
+) -> Iterator[str]:
+    """A note for every prompt that was cut."""
+    for text in texts:
+        dropped = prompts[text.name].dropped
+        whose = f" for {text.name}" if len(texts) > 1 else ""
+        if dropped:
+            yield f"{what} truncated{whose}: {dropped} of {text.room + dropped} tokens dropped"
 
 
 def _nothing(value: object) -> dict[str, Any]:
@@ -90,85 +246,5 @@ def _nothing(value: object) -> dict[str, Any]:
     return {}
 
 
-def _value(entry: ConditionInput, value: object) -> Array:
-    if entry.source is Source.ZEROS:
-        return np.zeros(entry.shape, entry.dtype)
-    if entry.source is Source.CLASS_LABEL:
-        return np.array(_label(entry, value), entry.dtype)
-    if value is None:
-        raise InvalidInput(
-            f"condition {entry.name!r} is missing; pass an array of shape {entry.shape}."
-        )
-    array = numbers(value, f"condition {entry.name!r}")
-    if array.shape != entry.shape:
-        raise InvalidInput(
-            f"condition {entry.name!r} is {array.dtype} {array.shape}; the network takes "
-            f"{entry.dtype} {entry.shape}."
-        )
-    return converted(array, entry.dtype, f"condition {entry.name!r}")
-
-
-def numbers(value: object, name: str) -> Array:
-    """A value as an array of real numbers.
-
-    Args:
-        value: an array or nested sequences.
-        name: what it is, for the message.
-
-    Raises:
-        InvalidInput: it is ragged, or holds something else than real numbers.
-    """
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"{name} is not an array: {error}") from error
-    if array.dtype.kind not in "biuf":
-        raise InvalidInput(f"{name} holds {array.dtype}; pass an array of real numbers.")
-    return array
-
-
-def converted(array: Array, dtype: str, name: str) -> Array:
-    """Finite numbers in another type; floats are rounded, whole numbers must survive as they are.
-
-    Args:
-        array: real numbers.
-        dtype: NumPy name.
-        name: what it is, for the message.
-
-    Raises:
-        InvalidInput: a value is NaN or infinite, or does not fit the type.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        cast = array.astype(dtype)
-    if not np.isfinite(array).all():
-        raise InvalidInput(f"{name} has values that are NaN or infinite.")
-    is_float = cast.dtype.kind == "f"
-    if not (np.isfinite(cast).all() if is_float else np.array_equal(cast, array)):
-        raise InvalidInput(f"{name} has values that do not fit {dtype}.")
-    return cast
-
-
-def _label(entry: ConditionInput, value: object) -> int:
-    if isinstance(value, str) and value in entry.labels:
-        return entry.labels.index(value)
-    label = int(value) if isinstance(value, int | np.integer) else -1
-    if 0 <= label < entry.classes and not isinstance(value, bool):
-        return label
-    names = f" or one of {', '.join(entry.labels[:8])}" if entry.labels else ""
-    raise InvalidInput(
-        f"class {value!r} for input {entry.name!r}; the network knows 0 to "
-        f"{entry.classes - 1}{names}."
-    )
-
-
-def _null(entry: ConditionInput) -> Array:
-    if entry.null is None and entry.source is not Source.ZEROS:
-        raise InvalidInput(
-            f"guidance needs an uncond branch, but input {entry.name!r} has no null condition. "
-            "Pass Condition(..., negative=...) or use Unguided()."
-        )
-    return np.full(entry.shape, entry.null or 0, entry.dtype)
-
-
-def _names(inputs: list[ConditionInput]) -> str:
-    return ", ".join(repr(entry.name) for entry in inputs) or "none"
+def _names(names: list[str]) -> str:
+    return ", ".join(map(repr, names)) or "none"

@@ -110,7 +110,15 @@ class RankLost(ParallelError, ConnectionError):
 
 
 class Overloaded(DenoiseRTError, RuntimeError):
-    """The queue is full."""
+    """The queue is full.
+
+    Attributes:
+        retry_s: after how many seconds there may be room, None while nothing is known.
+    """
+
+    def __init__(self, message: str, retry_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_s = retry_s
 
 
 class DeadlineExceeded(DenoiseRTError, TimeoutError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from denoisert.kernels.step.form import VECTORS, Form
 from denoisert.runtime.devices.device import SMALLEST, grown
 from denoisert.runtime.layout import StateLayout
+from denoisert.runtime.measure.estimate import Estimate
 from denoisert.runtime.sampling.solvers import Solver
 from denoisert.runtime.sampling.table import SamplerTable
 
@@ -26,7 +27,7 @@ class Plan:
         images: pictures.
         lanes: most lanes that the request occupies at once.
         memory_bytes: latents, lanes and scratch of the pool; the engine's own arena is not known.
-        seconds: expected time, None while unknown.
+        time: expected time of the engines, were the request alone, and what that rests on.
         notes: decisions worth knowing, one line each.
     """
 
@@ -38,18 +39,17 @@ class Plan:
     images: int
     lanes: int
     memory_bytes: int
-    seconds: float | None
+    time: Estimate
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        time = "unknown, nothing measured yet" if self.seconds is None else f"{self.seconds:.3f} s"
         lines = [
             f"engine   {self.engine}",
             f"sampler  {self.solver!r}, {self.steps} steps, {self.stages} stages, {self.nfe} "
             "evaluations per picture",
             f"work     {self.images} picture(s), up to {self.lanes} lanes per call",
             f"memory   {self.memory_bytes / 2**20:.2f} MiB for latents and lanes",
-            f"time     {time}",
+            f"time     {self.time}",
             *(f"note     {note}" for note in self.notes),
         ]
         return "\n".join(lines)

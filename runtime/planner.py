@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from denoisert.runtime.conditioning import converted, lane_values, numbers
+from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.codec.coder import Coder
+from denoisert.runtime.codec.encoder import start_picture
+from denoisert.runtime.components import DECODER
+from denoisert.runtime.conditioning import Conditions, plan_conditions
+from denoisert.runtime.engines.choice import DENOISER
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.errors import InvalidInput, OutOfMemory, OutOfProfile
+from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.loop.asks import Ask, row_asks
+from denoisert.runtime.loop.lanes import calls
+from denoisert.runtime.measure.estimate import NOTHING, Estimate
+from denoisert.runtime.measure.profile import Profile
 from denoisert.runtime.plan import Plan, pool_bytes, widest_row
 from denoisert.runtime.request import Request, Start
 from denoisert.runtime.sampler import Sampler, TableCache
 from denoisert.runtime.sampling.table import SamplerTable
+from denoisert.runtime.text.tokenizer import Tokenizer
+from denoisert.runtime.values import converted, numbers
 
 Array = NDArray[Any]
 
@@ -26,40 +40,75 @@ class Planned:
 
     Args:
         plan: what it costs.
+        layout: shape of the state.
         table: its sampler.
         asks: what each row evaluates.
-        conditions: per condition, values of one lane.
-        externals: latents it starts from.
+        conditions: what the branches are told; prompts are tokenised, not yet encoded.
+        start: the latent it starts from, (1, elements), None for noise or a picture.
+        picture: the picture it starts from, uint8 (H, W, channels), or None.
+        previews: a clean estimate is shown every so many steps, 0 never.
+        pixel_bytes: of one decoded picture, 0 where nothing is decoded.
     """
 
     plan: Plan
+    layout: StateLayout
     table: SamplerTable
     asks: tuple[tuple[Ask, ...], ...]
-    conditions: tuple[Mapping[str, Array], ...]
-    externals: Mapping[str, Array]
+    conditions: Conditions
+    start: Array | None = None
+    picture: NDArray[np.uint8] | None = None
+    previews: int = 0
+    pixel_bytes: int = 0
+
+    @property
+    def told_bytes(self) -> int:
+        """Of the values that its branches are told."""
+        lanes = self.conditions.lanes
+        known = sum(array.nbytes for lane in lanes for array in lane.given.values())
+        entries = (entry for lane in lanes for entry, _ in lane.told)
+        return known + sum(prod(entry.shape) * np.dtype(entry.dtype).itemsize for entry in entries)
 
 
 class Planner:
-    """Plans requests for one denoiser.
+    """Plans requests for one bundle on one kind of device.
 
     Args:
         denoiser: the engine and what its ports mean.
         tables: the cache of compiled samplers, which knows the card.
         reason: why this engine was chosen.
         slots: pictures that run at the same time.
+        tokenizers: by the name of the text encoder.
+        profile: times that were measured on this device, or None.
     """
 
-    def __init__(self, denoiser: Denoiser, tables: TableCache, reason: str, slots: int) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        tables: TableCache,
+        reason: str,
+        slots: int,
+        *,
+        tokenizers: Mapping[str, Tokenizer] | None = None,
+        profile: Profile | None = None,
+    ) -> None:
         self._denoiser = denoiser
         self._tables = tables
         self._reason = reason
         self._slots = slots
+        self._tokenizers = tokenizers or {}
+        self._profile = profile
 
-    def plan(self, request: Request) -> Planned:
+    @property
+    def card(self) -> Card:
+        """Of the bundle."""
+        return self._tables.card
+
+    def plan(self, request: Request, previews: int = 0) -> Planned:
         """Validate a request and work out what it runs.
 
         Args:
             request: what is asked.
+            previews: show a clean estimate every so many steps, 0 never.
 
         Returns:
             Everything the loop needs.
@@ -70,24 +119,39 @@ class Planner:
             OutOfMemory: it needs more than its limit.
         """
         self._check_size(request.size)
-        sampler = Sampler.of(request, self._tables.card)
+        sampler = Sampler.of(request, self.card, previews)
         table = self._tables.table(sampler)
-        conditions = lane_values(
-            self._denoiser.conditions,
+        conditions = plan_conditions(
+            self.card.conditions,
+            self.card.texts,
+            self._tokenizers,
             request.told,
             int(table.condition.max()) + 1,
         )
-        plan = self._cost(request, sampler, table)
+        latent, picture = self._start(request.start)
+        plan = self._cost(request, sampler, table, conditions)
         bound = request.limits.memory_bytes
         if bound is not None and plan.memory_bytes > bound:
             raise OutOfMemory(
                 f"the request may use {bound} bytes, its plan needs {plan.memory_bytes}. Raise "
                 "the limit or open the runtime with fewer slots."
             )
-        return Planned(plan, table, row_asks(table), conditions, self._externals(request.start))
+        return Planned(
+            plan,
+            self._denoiser.layout,
+            table,
+            row_asks(table),
+            conditions,
+            latent,
+            picture,
+            previews,
+            0 if self.card.autoencoder is None else prod(Coder.of(self.card).picture_shape),
+        )
 
     def _check_size(self, size: tuple[int, int] | None) -> None:
         shape = self._denoiser.layout.parts[0].shape
+        if self.card.autoencoder is not None:
+            shape = (1, *Coder.of(self.card).picture_shape[:2])
         if size is not None and (len(shape) != 3 or tuple(size) != shape[1:]):
             compiled = f"{shape[1]}x{shape[2]}" if len(shape) == 3 else f"a state of shape {shape}"
             raise OutOfProfile(
@@ -95,9 +159,16 @@ class Planner:
                 f"{compiled}. Leave the size out, or recompile the model for it."
             )
 
-    def _externals(self, start: Start | None) -> dict[str, Array]:
+    def _start(self, start: Start | None) -> tuple[Array | None, NDArray[np.uint8] | None]:
+        """The latent or the picture to start from."""
         if start is None:
-            return {}
+            return None, None
+        if start.is_picture:
+            return None, start_picture(start.latent, self.card)  # type: ignore[arg-type]
+        return self._latent(start), None
+
+    def _latent(self, start: Start) -> Array:
+        """The latent to start from, (1, elements)."""
         layout = self._denoiser.layout
         latent = numbers(start.latent, "the start latent")
         shapes = [part.shape for part in layout.parts]
@@ -106,9 +177,11 @@ class Planner:
                 f"the start latent has shape {latent.shape}; the state is {shapes}. Pass that "
                 f"shape, or its {layout.elements} numbers flat, part after part."
             )
-        return {"source": converted(latent, "float32", "the start latent").reshape(1, -1)}
+        return converted(latent, "float32", "the start latent").reshape(1, -1)
 
-    def _cost(self, request: Request, sampler: Sampler, table: SamplerTable) -> Plan:
+    def _cost(
+        self, request: Request, sampler: Sampler, table: SamplerTable, conditions: Conditions
+    ) -> Plan:
         lanes = widest_row(table) * min(request.images, self._slots)
         engine = self._denoiser.engine
         largest = engine.buckets[-1]
@@ -127,9 +200,27 @@ class Planner:
             memory_bytes=pool_bytes(
                 self._denoiser.layout, table.form, self._slots, lane_bytes, largest
             ),
-            seconds=None,
-            notes=self._notes(lanes),
+            time=self._time(request.images, table, conditions),
+            notes=(*conditions.notes, *self._notes(lanes)),
         )
+
+    def _time(self, images: int, table: SamplerTable, conditions: Conditions) -> Estimate:
+        """What the engines would take if nothing else ran."""
+        profile = self._profile
+        if profile is None:
+            return Estimate()
+        buckets = self._denoiser.engine.buckets
+        widths = Counter((table.condition >= 0).sum(axis=1).tolist())
+        whole = NOTHING
+        for pictures, times in ((self._slots, images // self._slots), (images % self._slots, 1)):
+            for width, rows in widths.items():
+                for call in calls(width * pictures, buckets):
+                    whole += profile.call(DENOISER, call.bucket) * (rows * times)
+        for prompt in conditions.prompts:
+            whole += profile.call(prompt.encoder, 1)
+        if self.card.autoencoder is not None:
+            whole += profile.call(DECODER, images)
+        return whole
 
     def _notes(self, lanes: int) -> tuple[str, ...]:
         notes = []
@@ -142,4 +233,6 @@ class Planner:
             notes.append(f"the graph has a fixed batch of {buckets[0]}: smaller calls are padded")
         if lanes > buckets[-1]:
             notes.append(f"{lanes} lanes at once need {-(-lanes // buckets[-1])} calls per tick")
+        if self._profile is not None and self._profile.note:
+            notes.append(self._profile.note)
         return tuple(notes)

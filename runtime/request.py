@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,19 @@ from denoisert.runtime.sampling.guidance import Guidance
 from denoisert.runtime.sampling.schedules import Spacing
 from denoisert.runtime.sampling.solvers import Solver
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 MAX_STEPS = 1000
 MAX_IMAGES = 1024
 MAX_PIXELS = 2**20
 SEEDS = 2**64
 MOST_BYTES = 2**63
+MAX_CHARACTERS = 10**6
+MAX_DEADLINE_S = 10**6
+MAX_PRIORITY = 1000
 
-# A class label or its name, nothing at all, or values by graph input for networks with several.
+# A prompt, a class label or its name, nothing at all, or values by name for networks with several.
 Value = int | str | None | Mapping[str, Any]
 
 
@@ -29,35 +36,56 @@ class Condition:
     """What the network is told, and what its second branch is told instead of nothing.
 
     Args:
-        positive: a class label or its name, None for an unconditional network, or a mapping from
-            graph input to
-            label or array.
+        positive: a prompt, where the network takes text; a class label or its name; None for an
+            unconditional network; or a mapping from text encoder or graph input to prompt, label or
+            array, for a network that takes several. A prompt has at most 10^6 characters.
         negative: the same for the uncond branch; None takes the network's null condition.
+
+    Raises:
+        InvalidInput: a prompt that is too long.
     """
 
     positive: Value
     negative: Value = None
 
+    def __post_init__(self) -> None:
+        for value in (self.positive, self.negative):
+            for text in value.values() if isinstance(value, Mapping) else (value,):
+                if isinstance(text, str) and len(text) > MAX_CHARACTERS:
+                    raise InvalidInput(
+                        f"a prompt of {len(text)} characters; at most {MAX_CHARACTERS} are taken."
+                    )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """A latent to start from instead of noise alone.
+    """A latent or a picture to start from instead of noise alone.
 
     Args:
-        latent: (elements,) or the shape of the state, float.
+        latent: (elements,) or the shape of the state, float; or a picture, as a PIL image or uint8
+            (H, W, 3), for a bundle with an image encoder.
         strength: share of the steps that run, in (0, 1]; 1 keeps only what alpha lets through.
 
     Raises:
         InvalidInput: a strength outside its range.
     """
 
-    latent: NDArray[np.floating]
+    latent: NDArray[np.floating] | NDArray[np.uint8] | Image
     strength: float = 0.5
 
     def __post_init__(self) -> None:
         is_number = isinstance(self.strength, int | float | np.number)
         if not is_number or not 0.0 < self.strength <= 1.0:
             raise InvalidInput(f"start strength {self.strength} is outside 0 (excluded) to 1.")
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is a PIL image or uint8 (H, W, 3) instead of a latent."""
+        value = self.latent
+        if isinstance(value, np.ndarray):
+            return value.dtype == np.uint8 and value.ndim == 3 and value.shape[2] == 3
+        pil = sys.modules.get("PIL.Image")  # whoever made a PIL image has imported it
+        return pil is not None and isinstance(value, pil.Image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +94,25 @@ class Limits:
 
     Args:
         memory_bytes: refuse the request when its plan needs more; None means no bound.
+        deadline_s: seconds from its submission after which it ends with `DeadlineExceeded`; more
+            than 0, at most 10^6; None means no bound.
+        priority: -1000 .. 1000; a request of higher priority goes first and may take the place of a
+            running one, which waits and goes on later.
 
     Raises:
-        InvalidInput: not a whole number of at least 0.
+        InvalidInput: a value outside its range.
     """
 
     memory_bytes: int | None = None
+    deadline_s: float | None = None
+    priority: int = 0
 
     def __post_init__(self) -> None:
         if self.memory_bytes is not None:
             _check_integer("memory_bytes", self.memory_bytes, 0, MOST_BYTES)
+        _check_integer("priority", self.priority, -MAX_PRIORITY, MAX_PRIORITY)
+        if self.deadline_s is not None:
+            _check_seconds("deadline_s", self.deadline_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +131,7 @@ class Request:
         solver: how a step is taken.
         schedule: where the steps lie.
         guidance: how the branches combine.
-        start: a latent to start from.
+        start: a latent or a picture to start from.
         limits: what the request may cost.
 
     Raises:
@@ -118,6 +155,8 @@ class Request:
         if self.steps is not None:
             _check_integer("steps", self.steps, 1, MAX_STEPS)
         self._check_objects()
+        if not isinstance(self.condition, Condition):
+            Condition(self.condition)  # checks its prompts
         if self.size is not None:
             _check_size(self.size)
 
@@ -150,6 +189,14 @@ def _check_size(size: object) -> None:
         raise InvalidInput(f"size {size!r} is not (height, width) in pixels.")
     for name, value in zip(("height", "width"), size, strict=True):
         _check_integer(name, value, 1, MAX_PIXELS)
+
+
+def _check_seconds(name: str, value: object) -> None:
+    kinds = (int, float, np.integer, np.floating)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= MAX_DEADLINE_S:
+        raise InvalidInput(
+            f"{name} {value!r} is no number of seconds above 0, at most {MAX_DEADLINE_S}."
+        )
 
 
 def _check_integer(name: str, value: object, low: int, high: int) -> None:

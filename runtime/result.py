@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.picture import Picture
+from denoisert.runtime.codec.files import encode_picture
+from denoisert.runtime.codec.pixels import pixel_values, preview_pixels
 from denoisert.runtime.errors import DenoiseRTError, InvalidInput
 from denoisert.runtime.layout import StateLayout
 
@@ -28,6 +31,8 @@ class Result:
         phases: milliseconds by phase.
         nfe: network evaluations per picture.
         error: why it failed, or None.
+        notes: what the user should know, such as a prompt that was cut.
+        pixels: decoded pictures, uint8 (images, H, W, C); None where the latents are the pictures.
     """
 
     layout: StateLayout
@@ -36,6 +41,8 @@ class Result:
     phases: dict[str, float] = field(default_factory=dict)
     nfe: int = 0
     error: DenoiseRTError | None = None
+    notes: tuple[str, ...] = ()
+    pixels: NDArray[np.uint8] | None = None
 
     def __repr__(self) -> str:
         if self.error is not None:
@@ -68,17 +75,56 @@ class Result:
         from PIL.Image import fromarray
 
         values = self.latents[self.layout.parts[0].name]
-        if self.picture is None or values.ndim != 4 or values.shape[1] not in (1, 3):
-            raise InvalidInput(
-                f"latents of shape {values.shape} are not pictures by this card; use "
-                "result.latents."
-            )
-        pixels = pixel_values(values, self.picture)
-        return [fromarray(image[:, :, 0] if image.shape[2] == 1 else image) for image in pixels]
+        if self.pixels is not None:
+            return [fromarray(image) for image in self.pixels]
+        return _drawn(values, self.picture)
+
+    def encode(self, format: str = "png", quality: int | None = None) -> list[bytes]:
+        """The pictures as files in memory, encoded in the calling thread.
+
+        Args:
+            format: "png", "jpeg" or "webp".
+            quality: see `encode_picture`.
+
+        Returns:
+            One file per picture.
+
+        Raises:
+            DenoiseRTError: the request failed.
+            InvalidInput: the latents are not pictures, or the format or quality is unknown.
+        """
+        return [encode_picture(image, format, quality=quality) for image in self.images]
 
 
-def pixel_values(values: NDArray[np.float32], picture: Picture) -> NDArray[np.uint8]:
-    """Latents (images, C, H, W) as pixels (images, H, W, C), rounded to 0 .. 255."""
-    unit = (values.astype(np.float64) - picture.low) / (picture.high - picture.low)
-    pixels = np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+def preview_picture(card: Card, latent: NDArray[np.float32]) -> Image:
+    """A cheap look at a clean estimate: by the card's readout, or as it is where it is a picture.
+
+    Args:
+        card: of the model.
+        latent: (elements,).
+
+    Returns:
+        One pixel per latent position.
+
+    Raises:
+        InvalidInput: the card says nothing about how such latents look.
+    """
+    from PIL.Image import fromarray
+
+    part = card.layout.parts[0]
+    values = latent[: part.elements].reshape(part.shape)
+    if card.autoencoder is not None and card.picture is not None:
+        return fromarray(preview_pixels(values, card.autoencoder, card.picture))
+    return _drawn(values[None], card.picture)[0]
+
+
+def _drawn(values: NDArray[np.float32], picture: Picture | None) -> list[Image]:
+    """Latents that are pictures themselves, (images, C, H, W)."""
+    from PIL.Image import fromarray
+
+    if picture is None or values.ndim != 4 or values.shape[1] not in (1, 3):
+        raise InvalidInput(
+            f"latents of shape {values.shape} are not pictures by this card; use result.latents."
+        )
+    pixels = pixel_values(values, picture)
+    return [fromarray(image[:, :, 0] if image.shape[2] == 1 else image) for image in pixels]

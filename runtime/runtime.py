@@ -1,51 +1,77 @@
-"""The runtime that services embed: open a bundle, plan, generate, close."""
+"""The runtime that services embed: open a bundle, plan, submit or generate, close."""
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter_ns
 from types import TracebackType
 from typing import overload
 
-from denoisert.runtime.batch import NS_PER_MS, Batch, Progress
+from denoisert.runtime.batch import Batch, Progress, listed
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.open import Bundle
+from denoisert.runtime.components import Components, load_components, load_tokenizers
 from denoisert.runtime.conditioning import check_sources
-from denoisert.runtime.devices.numpy import NumpyDevice
-from denoisert.runtime.engines.choice import choose, load
-from denoisert.runtime.engines.denoiser import Denoiser
-from denoisert.runtime.errors import EngineError, InvalidInput
-from denoisert.runtime.loop.pool import Pool
+from denoisert.runtime.engines.choice import Choice, choose
+from denoisert.runtime.errors import EngineError
+from denoisert.runtime.intake import Intake
+from denoisert.runtime.measure.profile import Profile, ProfileKey
 from denoisert.runtime.measure.trace import Trace
+from denoisert.runtime.options import CPU, QUEUE, SLOTS, Options
 from denoisert.runtime.plan import Plan
 from denoisert.runtime.planner import Planner
 from denoisert.runtime.request import Request
 from denoisert.runtime.result import Result
 from denoisert.runtime.sampler import TableCache
-
-SLOTS = 8
+from denoisert.runtime.text.cache import PromptCache
+from denoisert.runtime.threads.bell import Bell
+from denoisert.runtime.threads.budget import Budget
+from denoisert.runtime.threads.crew import Crew
+from denoisert.runtime.threads.desk import Desk
+from denoisert.runtime.threads.mailbox import Mailbox
+from denoisert.runtime.ticket import Ticket
 
 
 class Runtime:
-    """One model on one device, in the calling thread.
+    """One model on one or several devices.
 
-    Use `Runtime.open`. Calls from several threads are served one after the other.
+    Use `Runtime.open`. Every method may be called from any thread; the work is done by threads of
+    the runtime's own.
     """
 
-    def __init__(self, bundle: Bundle, denoiser: Denoiser, reason: str, *, slots: int) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        choice: Choice,
+        devices: Sequence[Components],
+        options: Options,
+        *,
+        prompts: PromptCache | None = None,
+        profile: Profile | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        card, kept_bytes = bundle.card, options.kept_bytes(bundle.card)
         self._bundle = bundle
-        self._denoiser = denoiser
-        self._reason = reason
-        self._pool = Pool(denoiser.layout, [denoiser], NumpyDevice(), slots=slots)
-        self._planner = Planner(denoiser, TableCache(bundle.card), reason, slots)
-        self._lock = threading.RLock()
-        self._is_running = False
+        self._reason = choice.reason
+        tokenizers = load_tokenizers(bundle)
+        planner = Planner(
+            devices[0].denoiser,
+            TableCache(card),
+            choice.reason,
+            options.slots,
+            tokenizers=tokenizers,
+            profile=profile,
+        )
+        prompts = PromptCache(kept_bytes) if prompts is None else prompts
+        self._intake = Intake(planner, tokenizers, prompts)
+        budget = Budget(options.memory_bytes, len(devices), kept_bytes)
+        self._desk = Desk(options.queue, budget)
+        self._crew = Crew(devices, card, self._desk, slots=options.slots)
+        self._traces = () if trace is None else (trace,)
+        self._is_warm = False
         self._process = os.getpid()
-        self._is_closed = False
+        self._crew.start(self)
 
     @classmethod
     def open(
@@ -55,31 +81,48 @@ class Runtime:
         expect: str | None = None,
         threads: int | None = None,
         slots: int = SLOTS,
+        devices: Sequence[str] = (CPU,),
+        queue: int = QUEUE,
+        memory_bytes: int | None = None,
+        cache: str | Path | None = None,
+        trace: Trace | None = None,
     ) -> Runtime:
-        """Verify a bundle, pick the engine for this machine and load it.
+        """Verify a bundle, pick the engines for this machine and load them.
 
         Args:
             path: the bundle's folder.
             expect: the bundle id that is wanted, or None for any.
-            threads: intra-op threads of the engine; by default the cores this process may use.
-            slots: pictures that run at the same time.
+            threads: intra-op threads of all devices together; by default the cores this process
+                may use.
+            slots: pictures that run at the same time on each device.
+            devices: where to run, each with engines and threads of its own; "cpu" may come several
+                times.
+            queue: requests that may wait; one more is refused with `Overloaded`.
+            memory_bytes: what pools, kept prompts and open requests may use together, without the
+                engines; None means no bound.
+            cache: folder of the device profile, which lets plans say how long they take.
+            trace: collects the spans of every request.
 
         Returns:
-            A runtime that is ready for requests.
+            A runtime that takes requests; `warm` makes the first one as fast as the others.
 
         Raises:
             BundleError: the bundle is missing, damaged, foreign, or has nothing that runs here.
-            BuildError: the engine cannot be loaded.
+            BuildError: an engine cannot be loaded.
+            InvalidInput: an option that makes no sense.
         """
-        if slots < 1 or (threads is not None and threads < 1):
-            raise InvalidInput(f"slots {slots} and threads {threads} must be at least 1.")
+        options = Options(slots, queue, threads, tuple(devices), memory_bytes)
         bundle = Bundle.open(Path(path), expect=expect)
-        card = bundle.card
-        check_sources(card.conditions)
+        check_sources(bundle.card.conditions)
         choice = choose(bundle)
-        engine = load(bundle, choice, threads or len(os.sched_getaffinity(0)))
-        denoiser = Denoiser(engine, card.network, card.conditions, card.layout)
-        return cls(bundle, denoiser, choice.reason, slots=slots)
+        prompts = PromptCache(options.kept_bytes(bundle.card))
+        shares = [options.share] * len(options.devices)
+        components = load_components(bundle, choice, shares, prompts)
+        key = ProfileKey.of(bundle.id, choice.target, options.share)
+        profile = Profile.read(None if cache is None else Path(cache), key)
+        return cls(
+            bundle, choice, components, options, prompts=prompts, profile=profile, trace=trace
+        )
 
     @property
     def card(self) -> Card:
@@ -108,9 +151,33 @@ class Runtime:
             OutOfProfile: a size that is not compiled.
             OutOfMemory: it needs more than its limit.
         """
-        _listed([request])
+        listed([request])
         self._check_open()
-        return self._planner.plan(request).plan
+        return self._intake.planner.plan(request).plan
+
+    def submit(self, request: Request, *, previews: int = 0) -> Ticket:
+        """Validate a request and queue it.
+
+        Args:
+            request: what is asked.
+            previews: tell a clean estimate every so many steps, 0 never.
+
+        Returns:
+            Its ticket; the request runs in the background.
+
+        Raises:
+            InvalidInput: the request cannot be honoured.
+            OutOfProfile: a size that is not compiled.
+            OutOfMemory: it needs more than its limit, or than the runtime may ever use.
+            Overloaded: the queue or the memory is full; nothing was queued.
+            EngineError: the runtime is closed.
+        """
+        listed([request])
+        self._check_process()
+        self._desk.check_room()  # before planning: refusing has to be cheap
+        job = self._intake.job(request, previews, Mailbox(), self._traces)
+        self._desk.submit(job)
+        return Ticket(job.number, job.ending, job.mailbox, self._desk)
 
     @overload
     def generate(
@@ -149,54 +216,59 @@ class Runtime:
         Raises:
             DenoiseRTError: an impossible request, or the single request's own error.
         """
-        asked = _listed(requests)
-        with self._turn():
-            results = self._run(asked, progress, trace)
+        asked = listed(requests)
+        self._check_open()
+        bell = Bell()
+        traces = self._traces if trace is None else (*self._traces, trace)
+        jobs = [self._intake.job(request, 0, Mailbox(bell), traces) for request in asked]
+        for job in jobs:
+            job.mailbox.is_watched = progress is not None
+        results = Batch(self._desk, jobs, bell).run(progress)
         if not isinstance(requests, Request):
             return results
         if results[0].error is not None:
             raise results[0].error
         return results[0]
 
-    def _run(
-        self, asked: Sequence[Request], progress: Progress | None, trace: Trace | None
-    ) -> list[Result]:
+    def warm(self) -> None:
+        """Run every engine once at every bucket, so that no request pays for first times.
+
+        Open requests go on; a tick waits for at most one call of every bucket.
+
+        Raises:
+            EngineError: an engine failed, or the runtime is closed.
+        """
         self._check_open()
-        start = perf_counter_ns()
-        planned = [(request, self._planner.plan(request)) for request in asked]
-        end = perf_counter_ns()
-        if trace is not None:
-            trace.add("plan", start, end, "requests")
-        results = Batch(self._pool, self.card, progress, trace).run(planned)
-        for result in results:
-            result.phases["plan"] = (end - start) / NS_PER_MS
-        return results
+        self._crew.warm(self._intake.nulls())
+        self._is_warm = True
 
-    def close(self) -> None:
-        """Release the engine; closing twice, or in a forked child, is harmless."""
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is warm and takes requests."""
+        return self._is_warm and os.getpid() == self._process and self._desk.is_open
+
+    def stats(self) -> dict[str, float]:
+        """What the runtime has done so far, as plain numbers; times in milliseconds."""
+        self._check_process()
+        prompts = self._intake.prompts
+        texts = {"text_hits": prompts.hits, "text_misses": prompts.misses}
+        return {**self._desk.stats(), **texts, **self._crew.stats()}
+
+    def close(self, *, drain_s: float | None = None) -> None:
+        """Refuse new requests, end the open ones, then release the engines.
+
+        May be called from several threads and more than once; every call returns when everything
+        has ended. In a forked child it does nothing.
+
+        Args:
+            drain_s: seconds that open requests may go on before they end with `Cancelled`; 0
+                cancels them at once, None lets all of them finish.
+        """
         if os.getpid() != self._process:
-            return  # the engine's threads live in the parent only: freeing it here would crash
-        with self._turn():
-            if not self._is_closed:
-                self._is_closed = True
-                self._pool.close()
-                self._denoiser.engine.close()
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """One caller at a time, and none from inside another's progress callback."""
-        self._check_process()  # first: in a forked child the lock may be held for ever
-        with self._lock:
-            if self._is_running:
-                raise EngineError(
-                    "a progress callback called generate or close of its own runtime. Let the "
-                    "callback return or raise first."
-                )
-            self._is_running = True
-            try:
-                yield
-            finally:
-                self._is_running = False
+            return  # the threads live in the parent only: freeing their engines here would crash
+        self._desk.shut()
+        self._desk.drain(drain_s)
+        self._crew.dismiss()
 
     def __enter__(self) -> Runtime:
         return self
@@ -207,12 +279,11 @@ class Runtime:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        self.close(drain_s=None if kind is None else 0)
 
     def _check_open(self) -> None:
         self._check_process()
-        if self._is_closed:
-            raise EngineError("the runtime is closed. Open the bundle again.")
+        self._desk.check_open()
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:
@@ -220,15 +291,3 @@ class Runtime:
                 "the runtime was opened in another process and does not survive a fork. Open the "
                 "bundle here."
             )
-
-
-def _listed(requests: object) -> list[Request]:
-    """One request or a sequence as a list; anything else is refused."""
-    listed: list[Request] = []
-    for request in requests if isinstance(requests, Iterable) else [requests]:
-        if not isinstance(request, Request):
-            raise InvalidInput(
-                f"{request!r} is no request. Pass Request(condition, ...) or a sequence of them."
-            )
-        listed.append(request)
-    return listed

@@ -12,6 +12,7 @@ from denoisert.runtime.request import Request
 from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.guidance import Guidance
+from denoisert.runtime.sampling.previews import with_previews
 from denoisert.runtime.sampling.schedules import Spacing
 from denoisert.runtime.sampling.solvers import Solver
 from denoisert.runtime.sampling.table import SamplerTable
@@ -29,6 +30,7 @@ class Sampler:
         steps: N.
         guidance: how the branches combine.
         strength: share of the steps that run from a given latent, or None to start from noise.
+        previews: the clean estimate of every k-th step is shown; 0 none.
     """
 
     solver: Solver
@@ -36,9 +38,17 @@ class Sampler:
     steps: int
     guidance: Guidance
     strength: float | None = None
+    previews: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.previews, int) or self.previews < 0:
+            raise InvalidInput(
+                f"previews {self.previews!r} must be a whole number: one every so many steps, or 0 "
+                "for none."
+            )
 
     @classmethod
-    def of(cls, request: Request, card: Card) -> Sampler:
+    def of(cls, request: Request, card: Card, previews: int = 0) -> Sampler:
         """The request's sampler, completed by what the card recommends."""
         advice = card.sampler
         return cls(
@@ -47,6 +57,7 @@ class Sampler:
             steps=int(request.steps or advice.steps),
             guidance=request.guidance or advice.guidance,
             strength=request.start.strength if request.start else None,
+            previews=previews,
         )
 
     def grid(self, card: Card) -> Grid:
@@ -106,6 +117,8 @@ def compile_table(sampler: Sampler, card: Card) -> SamplerTable:
     grid = sampler.grid(card)
     rows = sampler.solver.rows(grid)
     _check_times(card, [point.model_time for point in rows.points])
+    if sampler.previews:
+        rows = with_previews(rows, sampler.previews)
     return fold(rows, card.training.parametrisation, sampler.guidance)
 
 

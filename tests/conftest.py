@@ -1,4 +1,4 @@
-"""What every room shares: the digits bundle, compiled once per run."""
+"""What every room shares: bundles that are compiled once per run."""
 
 from __future__ import annotations
 
@@ -14,4 +14,20 @@ def digits_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of the shipped digits weights."""
     out = tmp_path_factory.mktemp("digits") / "digits.bundle"
     compile_bundle("digits", out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A diffusers folder with random weights: text in, 32x32 pictures out. Copy it to change it."""
+    from tests.export.diffusers_tiny import write_folder  # torch, diffusers and transformers
+
+    return write_folder(tmp_path_factory.mktemp("diffusers") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def text_bundle(tiny_text_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of `tiny_text_folder`: denoiser, text encoder, decoder and encoder."""
+    out = tmp_path_factory.mktemp("diffusers") / "text.bundle"
+    compile_bundle(tiny_text_folder, out)
     return out

@@ -13,24 +13,22 @@ EXAMPLE = re.search(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_example_runs(
-    digits_bundle: Path,
+    text_bundle: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert EXAMPLE is not None
     code = EXAMPLE.group(1)
-    assert "demo/digits.bundle" in code
+    assert "demo/emoji.bundle" in code
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    exec(
-        compile(code.replace("demo/digits.bundle", str(digits_bundle)), "README.md", "exec"), names
-    )
-    assert (tmp_path / "three.png").stat().st_size > 0
+    exec(compile(code.replace("demo/emoji.bundle", str(text_bundle)), "README.md", "exec"), names)
+    assert (tmp_path / "apple.png").stat().st_size > 0
     assert "20 steps" in capsys.readouterr().out
-    many = names["many"]
-    assert isinstance(many, list)
-    assert len(many) == 10
+    pictures = names["pictures"]
+    assert isinstance(pictures, list)
+    assert len(pictures) == 4
 
 
 def test_the_example_starts_before_line_30() -> None:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from bench.case import Case, Run, Setting, Size, summary, timed
-from denoisert.runtime.measure.record import Record, percentile
+from denoisert.runtime.measure.percentiles import percentile
+from denoisert.runtime.measure.record import Record
 
 COPY = "copy"
 BYTES_PER_MS_PER_GB_S = 1e6

@@ -25,7 +25,8 @@ from denoisert.runtime import (
     Trace,
     Unguided,
 )
-from denoisert.runtime.measure.record import Record, percentile
+from denoisert.runtime.measure.percentiles import percentile
+from denoisert.runtime.measure.record import Record
 from denoisert.runtime.measure.trace import Span
 from denoisert.runtime.sampling.guidance import Guidance
 from denoisert.runtime.sampling.solvers import Solver

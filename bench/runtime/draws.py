@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.case import Setting, timed
 from denoisert.kernels.philox import cpu as philox
-from denoisert.runtime.measure.record import percentile
+from denoisert.runtime.measure.percentiles import percentile
 
 PIXELS = 256
 

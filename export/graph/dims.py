@@ -11,21 +11,21 @@ from collections.abc import Iterator, Mapping
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
-from denoisert.export.graph.ports import LANES, card_inputs, graph_inputs
-from denoisert.runtime.bundle.card import Card
+from denoisert.export.graph.ports import graph_inputs
+from denoisert.export.graph.signature import LANES, Signature
 
 Size = int | ir.SymbolicDim
 
 
-def unify_dims(model: ir.Model, card: Card) -> None:
+def unify_dims(model: ir.Model, signature: Signature) -> None:
     """Rename and fix dimensions in place; call after `check_names`.
 
     Args:
         model: symbols of first input dimensions become "lanes", other symbols of inputs become the
-            card's sizes; fixed sizes stay as they are.
-        card: sizes of the inputs.
+            signature's sizes; fixed sizes stay as they are.
+        signature: sizes of the inputs.
     """
-    meaning = _meaning(model, card)
+    meaning = _meaning(model, signature)
     if set(meaning) - {LANES} or any(_has_unknown(value) for value in model.graph.outputs):
         _rename(model, meaning)
         ShapeInferencePass(check_type=False, strict_mode=False)(model)
@@ -33,9 +33,9 @@ def unify_dims(model: ir.Model, card: Card) -> None:
         _name_first(value)
 
 
-def _meaning(model: ir.Model, card: Card) -> dict[str, int | str]:
+def _meaning(model: ir.Model, signature: Signature) -> dict[str, int | str]:
     """What each symbol of the inputs stands for."""
-    wanted = {port.name: port.dims for port in card_inputs(card)}
+    wanted = {port.name: port.dims for port in signature.inputs}
     found: dict[str, int | str] = {}
     for value in graph_inputs(model):
         sizes = tuple(value.shape or ())

@@ -1,4 +1,4 @@
-"""A graph's inputs and outputs against the card: names, dtypes and sizes, before anything is built.
+"""A graph's ports against its signature: names, dtypes and sizes, before anything is built.
 
 The card says what the runtime will feed; a graph that wants something else is refused here, with
 both sides named, and not by an engine in the middle of a request.
@@ -7,37 +7,12 @@ both sides named, and not by an engine in the middle of a request.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import onnx_ir as ir
 
-from denoisert.runtime.bundle.card import Card, OutputSlice, TimeShape
+from denoisert.export.graph.signature import STATE_DTYPE, Signature
 from denoisert.runtime.engines.engine import Port
 from denoisert.runtime.errors import InvalidInput
-
-LANES: Final = "lanes"
-"""Name of the one dimension that varies."""
-
-STATE_DTYPE: Final = "float32"
-"""Dtype of latents and predictions; registers are float32, and nothing casts between."""
-
-
-def card_inputs(card: Card) -> tuple[Port, ...]:
-    """The graph inputs that a card describes: parts, time, conditions, scalars."""
-    network = card.network
-    time_dims = (LANES,) if network.time_shape is TimeShape.LANES else ()
-    return (
-        *(Port(part.name, STATE_DTYPE, (LANES, *part.shape)) for part in card.layout.parts),
-        Port(network.time, network.time_dtype, time_dims),
-        *(Port(entry.name, entry.dtype, (LANES, *entry.shape)) for entry in card.conditions),
-        *(Port(name, STATE_DTYPE, (LANES,)) for name in network.scalars),
-    )
-
-
-def card_outputs(card: Card) -> tuple[str, ...]:
-    """The graph outputs that a card names, in the order of its ports."""
-    slices = (part for port in card.network.ports for part in port)
-    return tuple(dict.fromkeys(entry.output for entry in slices))
 
 
 def graph_inputs(model: ir.Model) -> tuple[ir.Value, ...]:
@@ -55,7 +30,7 @@ def read_ports(values: Sequence[ir.Value]) -> tuple[Port, ...]:
     return tuple(_port(value) for value in values)
 
 
-def check_names(model: ir.Model, card: Card) -> None:
+def check_names(model: ir.Model, signature: Signature) -> None:
     """Refuse a graph whose inputs or outputs are others than the card's.
 
     Raises:
@@ -63,37 +38,37 @@ def check_names(model: ir.Model, card: Card) -> None:
     """
     inputs = [str(value.name) for value in graph_inputs(model)]
     outputs = [str(value.name) for value in model.graph.outputs]
-    _compare("inputs", [port.name for port in card_inputs(card)], inputs)
-    _compare("outputs", list(card_outputs(card)), outputs)
+    _compare("inputs", [port.name for port in signature.inputs], inputs)
+    _compare("outputs", list(signature.output_names), outputs)
 
 
-def check_ports(card: Card, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
+def check_ports(signature: Signature, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
     """Refuse dtypes and sizes that differ from the card's; call after `check_names`.
 
     Args:
-        card: what the runtime will feed and read.
+        signature: what the runtime will feed and read.
         inputs: of the graph, with the dimension "lanes" or one fixed number of lanes.
         outputs: of the graph.
 
     Raises:
         InvalidInput: naming the port, what the card says and what the graph has.
     """
-    found = {port.name: port for port in inputs}
-    lanes = graph_lanes(card, inputs)
-    for wanted in card_inputs(card):
-        _check_input(card, wanted, found[wanted.name], lanes)
-    predictions = {port.name: port for port in outputs}
-    for entry in (part for port in card.network.ports for part in port):
-        _check_output(card, entry, predictions[entry.output], lanes)
+    fed = {port.name: port for port in inputs}
+    read = {port.name: port for port in outputs}
+    lanes = graph_lanes(signature, inputs)
+    for wanted in signature.inputs:
+        _check_input(signature, wanted, fed[wanted.name], lanes)
+    for wanted in signature.outputs:
+        _check_output(signature, wanted, read[wanted.name], lanes)
 
 
-def graph_lanes(card: Card, inputs: Sequence[Port]) -> int | str:
+def graph_lanes(signature: Signature, inputs: Sequence[Port]) -> int | str:
     """The first dimension that all inputs but the time share; `check_ports` looks at that one.
 
     Raises:
         InvalidInput: if they differ.
     """
-    batched = [port for port in inputs if port.name != card.network.time]
+    batched = [port for port in inputs if port.name != signature.time]
     sizes = {port.name: port.dims[0] if port.dims else "none" for port in batched}
     if len(set(sizes.values())) > 1:
         raise InvalidInput(
@@ -122,13 +97,13 @@ def _compare(kind: str, wanted: list[str], found: list[str]) -> None:
         )
 
 
-def _check_input(card: Card, wanted: Port, found: Port, lanes: int | str) -> None:
+def _check_input(signature: Signature, wanted: Port, found: Port, lanes: int | str) -> None:
     if found.dtype != wanted.dtype:
         raise InvalidInput(
             f"input {wanted.name!r} is {wanted.dtype} by the card and {found.dtype} in the graph; "
             "correct the card or cast inside the graph."
         )
-    if wanted.name == card.network.time:
+    if wanted.name == signature.time:
         _check_time(wanted, found, lanes)
         return
     dims = (lanes, *wanted.dims[1:])
@@ -157,20 +132,19 @@ def _check_time(wanted: Port, found: Port, lanes: int | str) -> None:
     )
 
 
-def _check_output(card: Card, entry: OutputSlice, found: Port, lanes: int | str) -> None:
-    part = card.layout.parts[entry.part]
+def _check_output(signature: Signature, wanted: Port, found: Port, lanes: int | str) -> None:
     if found.dtype != STATE_DTYPE:
         raise InvalidInput(
-            f"output {entry.output!r} is {found.dtype}; predictions are {STATE_DTYPE}. "
+            f"output {wanted.name!r} is {found.dtype}; what is read is {STATE_DTYPE}. "
             "Add a Cast to the graph."
         )
-    has_channels = len(found.dims) > 1 and isinstance(found.dims[1], int)
-    channels = int(found.dims[1]) if has_channels else 0
-    last = entry.first + entry.channels
-    expected = (lanes, channels, *part.shape[1:])
-    if found.dims != expected or last > channels or entry.channels != part.channels:
+    dims = (lanes, *wanted.dims[1:])
+    sizes = found.dims
+    if signature.is_sliced and len(sizes) == len(dims) and isinstance(sizes[1], int):
+        sizes = (sizes[0], min(sizes[1], int(dims[1])), *sizes[2:])
+    if sizes != dims:
+        more = ", or more channels" if signature.is_sliced else ""
         raise InvalidInput(
-            f"output {entry.output!r} has shape {found.dims} in the graph; the card reads channels "
-            f"{entry.first} to {last} of ({lanes}, .., {part.shape[1:]}) as part {part.name!r} "
-            f"{part.shape}. Correct the card's port or export the graph again."
+            f"output {wanted.name!r} has shape {found.dims} in the graph; the card reads "
+            f"{dims}{more}. Correct the card or export the graph again."
         )

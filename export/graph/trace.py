@@ -1,4 +1,4 @@
-"""torch -> ONNX, opset 23: one dynamic dimension "lanes", inputs and outputs named by the card."""
+"""torch -> ONNX, opset 23: one dynamic dimension "lanes", ports named by the signature."""
 
 from __future__ import annotations
 
@@ -16,16 +16,8 @@ from torch import nn
 from torch.export import Dim
 
 from denoisert.export.graph.dims import unify_dims
-from denoisert.export.graph.ports import (
-    LANES,
-    card_inputs,
-    card_outputs,
-    check_names,
-    graph_lanes,
-    read_ports,
-)
-from denoisert.export.random_inputs import draw_inputs
-from denoisert.runtime.bundle.card import Card, TimeShape
+from denoisert.export.graph.ports import check_names, graph_lanes, read_ports
+from denoisert.export.graph.signature import LANES, Signature
 from denoisert.runtime.errors import ExportError, InvalidInput
 
 OPSET: Final = 23
@@ -34,28 +26,31 @@ OPSET: Final = 23
 EXAMPLE_LANES: Final = 2
 """torch.export takes a batch of 0 or 1 for a constant."""
 
+LARGEST_LANES: Final = 63
+"""diffusers copies batches of 64 and more before it enlarges them; no engine has as many lanes."""
+
 REGISTRY_LOG: Final = "torch.onnx._internal.exporter._registration"
 """Where torch.onnx reports that torchvision, which nothing here needs, is not installed."""
 
 
-def trace(module: nn.Module, card: Card) -> ir.Model:
-    """Export a denoiser.
+def trace(module: nn.Module, signature: Signature) -> ir.Model:
+    """Export a module.
 
     Args:
-        module: takes the card's inputs by name, each with the batch first; float32, on the CPU.
-        card: names, dtypes and shapes.
+        module: takes the signature's inputs by name, each with the batch first; float32, CPU.
+        signature: names, dtypes and shapes.
 
     Returns:
         A model of opset 23; its weights share the module's memory.
 
     Raises:
-        InvalidInput: if the forward's parameters are others than the card's inputs.
+        InvalidInput: if the forward's parameters are others than the signature's inputs.
         ExportError: if torch cannot export the module, or only for one batch size.
     """
-    _check_module(module, card)
-    names = _argument_order(module, card)
-    drawn = draw_inputs(card, EXAMPLE_LANES, np.random.default_rng(0))
-    lanes = Dim(LANES, min=1)
+    _check_module(module, signature)
+    names = _argument_order(module, signature)
+    drawn = signature.draw(EXAMPLE_LANES, np.random.default_rng(0))
+    lanes = Dim(LANES, min=1, max=LARGEST_LANES)
     with evaluating(module), _quiet_export():
         try:
             program = torch.onnx.export(
@@ -63,7 +58,7 @@ def trace(module: nn.Module, card: Card) -> ir.Model:
                 (),
                 kwargs={name: torch.from_numpy(drawn[name]) for name in names},
                 dynamic_shapes={name: {0: lanes} for name in names},
-                output_names=list(card_outputs(card)),
+                output_names=list(signature.output_names),
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,
@@ -73,7 +68,7 @@ def trace(module: nn.Module, card: Card) -> ir.Model:
                 f"torch could not export {type(module).__name__} with a dynamic batch: "
                 f"{_reason(error)} Remove code that depends on values or on the batch size."
             ) from error
-    return _checked(program, module, card)
+    return _checked(program, module, signature)
 
 
 @contextmanager
@@ -89,19 +84,21 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def _checked(program: torch.onnx.ONNXProgram | None, module: nn.Module, card: Card) -> ir.Model:
+def _checked(
+    program: torch.onnx.ONNXProgram | None, module: nn.Module, signature: Signature
+) -> ir.Model:
     if program is None:
         raise ExportError(f"torch exported nothing for {type(module).__name__}.")
     model: ir.Model = program.model
     found = len(model.graph.outputs)
-    if found != len(card_outputs(card)):
+    if found != len(signature.output_names):
         raise ExportError(
-            f"{type(module).__name__} returns {found} tensors, the card's ports name "
-            f"{list(card_outputs(card))}. Return exactly those tensors, in that order."
+            f"{type(module).__name__} returns {found} tensors, the card names "
+            f"{list(signature.output_names)}. Return exactly those tensors, in that order."
         )
-    check_names(model, card)
-    unify_dims(model, card)
-    lanes = graph_lanes(card, read_ports(model.graph.inputs))
+    check_names(model, signature)
+    unify_dims(model, signature)
+    lanes = graph_lanes(signature, read_ports(model.graph.inputs))
     if lanes != LANES:
         raise ExportError(
             f"{type(module).__name__} only works for a batch of {lanes}, so torch exported that "
@@ -110,8 +107,8 @@ def _checked(program: torch.onnx.ONNXProgram | None, module: nn.Module, card: Ca
     return model
 
 
-def _check_module(module: nn.Module, card: Card) -> None:
-    if card.network.time_shape is not TimeShape.LANES:
+def _check_module(module: nn.Module, signature: Signature) -> None:
+    if any(not port.dims for port in signature.inputs):
         raise InvalidInput(
             'the card says time_shape "scalar"; a torch module is exported with one time per lane. '
             'Let its forward take times (B,) and set time_shape to "lanes".'
@@ -125,10 +122,10 @@ def _check_module(module: nn.Module, card: Card) -> None:
             )
 
 
-def _argument_order(module: nn.Module, card: Card) -> list[str]:
-    """The card's inputs in the order of the forward's parameters."""
+def _argument_order(module: nn.Module, signature: Signature) -> list[str]:
+    """The signature's inputs in the order of the forward's parameters."""
     parameters = inspect.signature(module.forward).parameters
-    wanted = {port.name for port in card_inputs(card)}
+    wanted = {port.name for port in signature.inputs}
     needed = {
         name
         for name, entry in parameters.items()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -14,10 +15,10 @@ import torch
 from torch import nn
 
 from denoisert.export.fingerprint import Fingerprint
-from denoisert.export.graph.ports import card_outputs
+from denoisert.export.graph.signature import Signature, denoiser_signature
 from denoisert.export.graph.trace import evaluating, trace
 from denoisert.export.random_inputs import Arrays
-from denoisert.export.sources.source import Loaded
+from denoisert.export.sources.source import Component, Loaded
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.errors import ExportError
 
@@ -76,33 +77,54 @@ class TorchModule:
             InvalidInput: its forward and the card disagree.
             ExportError: torch cannot export it.
         """
-        dead = [name for name, value in self.module.named_parameters() if not value.detach().any()]
-        notes = (_dead_note(dead),) if dead else ()
-        return Loaded(trace(self.module, self.card), self.evaluate, notes)
+        component = load_component(self.module, denoiser_signature(self.card))
+        return Loaded(self.card, (component,))
 
-    def evaluate(self, inputs: Arrays) -> Arrays:
-        """Run the module eagerly.
 
-        Raises:
-            ExportError: it fails, or returns something else than the card's outputs.
-        """
-        tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-        try:
-            with evaluating(self.module):
-                result = self.module(**tensors)
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise ExportError(
-                f"{type(self.module).__name__} itself fails on inputs that the card describes: "
-                f"{type(error).__name__}: {error}. Compare shapes, classes and times of the card."
-            ) from error
-        results = result if isinstance(result, tuple | list) else (result,)
-        names = card_outputs(self.card)
-        if len(results) != len(names) or not all(isinstance(r, torch.Tensor) for r in results):
-            raise ExportError(
-                f"{type(self.module).__name__} returns {type(result).__name__}; the card names the "
-                f"outputs {list(names)}. Return exactly those tensors."
-            )
-        return {name: value.numpy() for name, value in zip(names, results, strict=True)}
+def load_component(module: nn.Module, signature: Signature) -> Component:
+    """Trace one module.
+
+    Args:
+        module: float32, on the CPU; its forward takes the signature's inputs by name.
+        signature: names, dtypes and shapes.
+
+    Raises:
+        InvalidInput: its forward and the signature disagree.
+        ExportError: torch cannot export it.
+    """
+    dead = [name for name, value in module.named_parameters() if not value.detach().any()]
+    notes = (_dead_note(dead),) if dead else ()
+    evaluate = partial(evaluate_module, module, signature.output_names)
+    return Component(signature, trace(module, signature), evaluate, notes)
+
+
+def evaluate_module(module: nn.Module, names: Sequence[str], inputs: Arrays) -> Arrays:
+    """Run a module eagerly.
+
+    Args:
+        module: returns one tensor, or a tuple of them.
+        names: of its outputs.
+        inputs: by name.
+
+    Raises:
+        ExportError: it fails, or returns something else than the named outputs.
+    """
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    try:
+        with evaluating(module):
+            result = module(**tensors)
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        raise ExportError(
+            f"{type(module).__name__} itself fails on inputs that the card describes: "
+            f"{type(error).__name__}: {error}. Compare shapes, classes and times of the card."
+        ) from error
+    results = result if isinstance(result, tuple | list) else (result,)
+    if len(results) != len(names) or not all(isinstance(r, torch.Tensor) for r in results):
+        raise ExportError(
+            f"{type(module).__name__} returns {type(result).__name__}; the card names the "
+            f"outputs {list(names)}. Return exactly those tensors."
+        )
+    return {name: value.numpy() for name, value in zip(names, results, strict=True)}
 
 
 def _dead_note(names: list[str]) -> str:

@@ -18,9 +18,10 @@ from google.protobuf.message import DecodeError
 from denoisert.export.fingerprint import Fingerprint
 from denoisert.export.graph.dims import unify_dims
 from denoisert.export.graph.ports import check_names, graph_inputs, read_ports
+from denoisert.export.graph.signature import denoiser_signature
 from denoisert.export.random_inputs import Arrays, fit_inputs
 from denoisert.export.sources.external_data import check_external, external_files, graphs
-from denoisert.export.sources.source import Loaded
+from denoisert.export.sources.source import Component, Loaded
 from denoisert.export.targets.session import open_reference
 from denoisert.runtime.bundle.card import Card, TimeShape
 from denoisert.runtime.errors import ExportError, UnsupportedOperator
@@ -82,17 +83,19 @@ class OnnxFile:
                 f"{self.path.name} breaks the ONNX standard: {_first_line(error)} Export it again."
             ) from error
         model = _read_graph(self.path)
-        check_names(model, self.card)
+        signature = denoiser_signature(self.card)
+        check_names(model, signature)
         _drop_weight_inputs(model)
         original = read_ports(model.graph.inputs)
-        unify_dims(model, self.card)
+        unify_dims(model, signature)
         evaluate = open_reference(self.path)
 
         def fitted(inputs: Arrays) -> Arrays:
             return evaluate(fit_inputs(inputs, original))
 
         is_scalar = self.card.network.time_shape is TimeShape.SCALAR
-        return Loaded(model, fitted, (SCALAR_NOTE,) if is_scalar else ())
+        notes = (SCALAR_NOTE,) if is_scalar else ()
+        return Loaded(self.card, (Component(signature, model, fitted, notes),))
 
 
 def _read_graph(path: Path) -> ir.Model:

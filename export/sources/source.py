@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,9 +13,27 @@ from denoisert.runtime.errors import InvalidInput
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from denoisert.export.graph.signature import Signature
     from denoisert.export.random_inputs import Arrays
 
 CARD_NAME = "card.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One graph of a model in memory.
+
+    Args:
+        signature: what the runtime feeds and reads.
+        graph: of that signature, with "lanes" as its only free dimension.
+        evaluate: the model as its author wrote it: inputs by name -> outputs by name.
+        notes: what the user should know, one sentence each.
+    """
+
+    signature: Signature
+    graph: ir.Model
+    evaluate: Callable[[Arrays], Arrays]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +41,15 @@ class Loaded:
     """A model in memory.
 
     Args:
-        graph: checked against the card, with "lanes" as its only free dimension.
-        evaluate: the model as its author wrote it: inputs by name -> outputs by name.
-        notes: what the user should know, one sentence each.
+        card: the source's, complete: with what only the loaded model tells.
+        components: its graphs, the denoiser first.
+        files: path in the bundle -> content of everything else, for example tokenizers.
+        notes: what the user should know about the whole, one sentence each.
     """
 
-    graph: ir.Model
-    evaluate: Callable[[Arrays], Arrays]
+    card: Card
+    components: tuple[Component, ...]
+    files: Mapping[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -38,7 +58,7 @@ class ModelSource(Protocol):
 
     @property
     def card(self) -> Card:
-        """What the model means."""
+        """What the model means, as far as its files tell."""
         ...
 
     @property

@@ -23,13 +23,21 @@ if TYPE_CHECKING:
 
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "weights.safetensors"
+DIFFUSERS_INDEX: Final = "model/model_index.json"
 PICKLED: Final = (".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth")
 ZOO: Final = Path(__file__).parent.parent / "zoo"
 
 
 def zoo_names() -> list[str]:
     """Names of the models that come with the compiler."""
-    return sorted(path.parent.name for path in ZOO.glob(f"*/{CONFIG_NAME}"))
+    own = [path.parent.name for path in ZOO.glob(f"*/{CONFIG_NAME}")]
+    return sorted([*own, *(path.parents[1].name for path in ZOO.glob(f"*/{DIFFUSERS_INDEX}"))])
+
+
+def zoo_folder(name: str) -> Path:
+    """Where a model of `zoo_names` lies: its own folder, or the diffusers folder inside it."""
+    index = ZOO / name / DIFFUSERS_INDEX
+    return index.parent if index.is_file() else ZOO / name
 
 
 def refuse_pickle(path: Path) -> None:

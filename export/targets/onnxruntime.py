@@ -14,8 +14,7 @@ from denoisert.export.graph.attention_3d import lower_attention
 from denoisert.export.graph.group_norm import lower_group_norm
 from denoisert.export.graph.store import store_graph
 from denoisert.export.targets.session import open_graph
-from denoisert.export.targets.target import COMPONENT, Built
-from denoisert.runtime.bundle.manifest import EngineEntry
+from denoisert.export.targets.target import Built
 
 NAME = "onnxruntime"
 
@@ -23,7 +22,14 @@ NAME = "onnxruntime"
 class OnnxRuntime:
     """The target "onnxruntime"."""
 
-    def build(self, model: ir.Model, weights: tuple[str, ...], draft: Draft) -> Built:
+    @property
+    def version(self) -> str:
+        """Of ONNX Runtime."""
+        return str(ort.__version__)
+
+    def build(
+        self, component: str, model: ir.Model, weights: tuple[str, ...], draft: Draft
+    ) -> Built:
         """Lower a copy of the graph, store it, and load it once.
 
         Raises:
@@ -33,13 +39,6 @@ class OnnxRuntime:
         lowered = model.clone()
         lower_attention(lowered)
         lower_group_norm(lowered)
-        path = f"engines/{NAME}/{COMPONENT}.onnx"
+        path = f"engines/{NAME}/{component}.onnx"
         entry, text = store_graph(lowered, path, weights, draft)
-        evaluate = open_graph(text, draft.folder, path)
-        buckets = fixed_lanes(entry.outputs[0].dims[0])
-        return Built(EngineEntry(ort.__version__, {COMPONENT: entry}, buckets), evaluate)
-
-
-def fixed_lanes(first: int | str) -> tuple[int, ...]:
-    """Lane counts of a graph by its first dimension; none listed means any."""
-    return (first,) if isinstance(first, int) else ()
+        return Built(entry, open_graph(text, draft.folder, path))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from denoisert.runtime.bundle.manifest import EngineEntry
+from denoisert.runtime.bundle.manifest import GraphEntry
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -14,30 +14,35 @@ if TYPE_CHECKING:
     from denoisert.export.bundle import Draft
     from denoisert.export.random_inputs import Arrays
 
-COMPONENT = "denoiser"
-"""The part of a model that these engines run."""
-
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An engine in a draft.
+    """One engine in a draft.
 
     Args:
         entry: what the manifest says about it.
         evaluate: runs it: inputs by name -> outputs by name.
     """
 
-    entry: EngineEntry
+    entry: GraphEntry
     evaluate: Callable[[Arrays], Arrays]
 
 
 class Target(Protocol):
     """A library that runs engines."""
 
-    def build(self, model: ir.Model, weights: tuple[str, ...], draft: Draft) -> Built:
+    @property
+    def version(self) -> str:
+        """Of the library, as it prints itself."""
+        ...
+
+    def build(
+        self, component: str, model: ir.Model, weights: tuple[str, ...], draft: Draft
+    ) -> Built:
         """Write this target's engine of a graph.
 
         Args:
+            component: what the graph is in the model.
             model: checked; large weights lie in `weights` already. It is not changed.
             weights: files of the draft.
             draft: where the engine goes.

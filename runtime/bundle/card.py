@@ -25,6 +25,8 @@ from denoisert.runtime.sampling.schedules import NoiseSchedule, Spacing
 from denoisert.runtime.sampling.solvers import Solver
 
 MAX_SCALARS = 4
+CODERS = ("denoiser", "decoder", "encoder")
+"""Components that are named alike in every bundle."""
 
 
 class TimeShape(Enum):
@@ -164,6 +166,15 @@ class Card:
         self._check_texts()
         self._check_autoencoder()
 
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names of the graphs that a bundle of this model has."""
+        denoiser, decoder, encoder = CODERS
+        names = [denoiser, *(text.name for text in self.texts)]
+        if self.autoencoder is not None:
+            names += [decoder, encoder] if self.autoencoder.has_encoder else [decoder]
+        return tuple(names)
+
     def _check_port(self, port: tuple[OutputSlice, ...]) -> None:
         parts = self.layout.parts
         seen = [piece.part for piece in port]
@@ -182,10 +193,11 @@ class Card:
     def _check_texts(self) -> None:
         known = [text.name for text in self.texts]
         used = {entry.encoder for entry in self.conditions if entry.encoder}
-        if len(set(known)) != len(known) or used != set(known):
+        if len({*known, *CODERS}) != len(known) + len(CODERS) or used != set(known):
             raise InvalidInput(
                 f"the card has the text encoders {known} and its conditions use {sorted(used)}; "
-                "each needs a name of its own and at least one condition."
+                f"each needs a name of its own that is none of {', '.join(CODERS)}, and at least "
+                "one condition."
             )
 
     def _check_autoencoder(self) -> None:

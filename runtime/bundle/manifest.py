@@ -19,8 +19,8 @@ from denoisert.runtime.bundle.typed import decode, encode, shown
 from denoisert.runtime.engines.engine import Port
 from denoisert.runtime.errors import InvalidInput, ManifestMismatch, Tampered
 
-FORMAT = 1
-READABLE = (1,)  # this version and the one before
+FORMAT = 2
+READABLE = (1, 2)  # this version and the one before
 NAME = "manifest.json"
 MAX_PATH_BYTES = 1024
 MAX_FILE_NAME_BYTES = 255
@@ -143,9 +143,18 @@ class Manifest:
             check_path(path)
         if NAME in self.files:
             raise InvalidInput(f"{NAME} cannot list itself.")
+        for text in self.card.texts:
+            if text.tokenizer not in self.files:
+                raise InvalidInput(
+                    f"{shown(text.tokenizer)}, the tokenizer of {shown(text.name)}, is not among "
+                    "the files."
+                )
         for graph in self.graphs.values():
             self._check_graph(graph, "graphs/")
         for target, engine in self.engines.items():
+            missing = sorted(set(self.card.components) - set(engine.graphs))
+            if missing:
+                raise InvalidInput(f"the engines of {shown(target)} lack {', '.join(missing)}.")
             for graph in engine.graphs.values():
                 self._check_graph(graph, f"engines/{target}/")
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from denoisert.runtime.cli import doctor, generate, inspect, verify
+from denoisert.runtime.cli import bench, compare, doctor, generate, inspect, verify, warm
 from denoisert.runtime.cli.verbs import add_installed
 from denoisert.runtime.errors import DenoiseRTError, InvalidInput
 
@@ -17,7 +17,15 @@ MISUSED = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
-VERBS = {"generate": generate, "inspect": inspect, "verify": verify, "doctor": doctor}
+VERBS = {
+    "generate": generate,
+    "bench": bench,
+    "compare": compare,
+    "warm": warm,
+    "inspect": inspect,
+    "verify": verify,
+    "doctor": doctor,
+}
 EXTRAS = {
     "onnxruntime": "cpu",
     "torch": "export",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from denoisert.runtime.cli import sampler
+from denoisert.runtime.cli.cache import default_cache
 from denoisert.runtime.cli.output import Output, replaced, stems
 from denoisert.runtime.cli.progress import progress
 from denoisert.runtime.errors import DenoiseRTError, InvalidInput
@@ -17,15 +19,18 @@ if TYPE_CHECKING:
     from denoisert.runtime.bundle.card import Card
     from denoisert.runtime.cli.verbs import Subparsers
     from denoisert.runtime.measure.trace import Trace
-    from denoisert.runtime.request import Request
+    from denoisert.runtime.request import Request, Start
     from denoisert.runtime.result import Result
     from denoisert.runtime.runtime import Runtime
 
 NS_PER_MS = 1e6
 MS_PER_S = 1e3
 SHOWN_FILES = 8
+SHOWN_CHARACTERS = 40
 UNCONDITIONAL = "picture"
 CHANNELS = (1, 3)
+FORMATS = ("png", "jpeg", "webp")
+STRENGTH = 0.5
 
 
 def add(subparsers: Subparsers) -> None:
@@ -39,12 +44,24 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
     parser.add_argument(
-        "conditions", nargs="*", metavar="CONDITION", help="a class number or the name of a class"
+        "conditions",
+        nargs="*",
+        metavar="CONDITION",
+        help="a prompt; for a class-conditional model a class's number or name",
     )
     parser.add_argument("--negative", metavar="CONDITION", help="condition of the uncond branch")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="0 (default) to 2^64 - 1")
     parser.add_argument(
         "--images", type=int, default=1, metavar="N", help="pictures per condition, default 1"
+    )
+    parser.add_argument(
+        "--init-image", type=Path, metavar="FILE", help="start from this picture instead of noise"
+    )
+    parser.add_argument(
+        "--strength",
+        type=float,
+        metavar="S",
+        help="share of the steps that run from --init-image, above 0 to 1, default 0.5",
     )
     sampler.add_options(parser)
     _add_files(parser)
@@ -65,6 +82,9 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         help="single pictures, <condition>-<seed>-<number>.png",
+    )
+    group.add_argument(
+        "--format", choices=FORMATS, default=FORMATS[0], help="of single pictures, default png"
     )
     group.add_argument(
         "--grid",
@@ -99,15 +119,20 @@ def run(args: argparse.Namespace) -> int:
     output = Output.of(args)
     output.check(args.bundle)
     from denoisert.runtime.measure.trace import Trace
-    from denoisert.runtime.runtime import SLOTS, Runtime
+    from denoisert.runtime.options import SLOTS
+    from denoisert.runtime.runtime import Runtime
 
     trace = Trace()
     start = perf_counter_ns()
     slots = SLOTS if args.slots is None else args.slots
     with Runtime.open(
-        args.bundle, expect=args.expect, threads=args.threads, slots=slots
+        args.bundle,
+        expect=args.expect,
+        threads=args.threads,
+        slots=slots,
+        cache=default_cache(),
     ) as runtime:
-        trace.add("open", start, perf_counter_ns(), "requests")
+        trace.add("open", start, perf_counter_ns(), "generate")
         if output.has_pictures:
             _check_pictures(runtime.card)
         requests = _requests(args, runtime.card)
@@ -115,8 +140,10 @@ def run(args: argparse.Namespace) -> int:
         _print_plans(runtime, requests)
         if args.plan:
             return 0
+        start = perf_counter_ns()
         with progress("sampling", "row") as report:
             results = runtime.generate(requests, progress=report, trace=trace)
+        trace.add("requests", start, perf_counter_ns(), "generate")
     _finish(args, output, results, trace)
     return 0
 
@@ -129,30 +156,37 @@ def _texts(args: argparse.Namespace) -> list[str]:
 def _requests(args: argparse.Namespace, card: Card) -> list[Request]:
     from denoisert.runtime.request import Condition
 
-    negative = None if args.negative is None else _value(args.negative, card)
+    negative = None if args.negative is None else sampler.condition_value(args.negative, card)
+    start = _start(args)
     texts: list[str | None] = [*args.conditions] or [None]
-    positives = [None if text is None else _value(text, card) for text in texts]
+    positives = [None if text is None else sampler.condition_value(text, card) for text in texts]
     return [
-        sampler.request(
-            args, card, Condition(positive, negative), seed=args.seed, images=args.images
+        replace(
+            sampler.request(
+                args, card, Condition(positive, negative), seed=args.seed, images=args.images
+            ),
+            start=start,
         )
         for positive in positives
     ]
 
 
-def _value(text: str, card: Card) -> int | str:
-    """A class by its name, else by its number; the runtime refuses what is neither."""
-    if any(text in entry.labels for entry in card.conditions):
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        return text
+def _start(args: argparse.Namespace) -> Start | None:
+    if args.init_image is None:
+        if args.strength is not None:
+            raise InvalidInput("--strength needs --init-image FILE to start from.")
+        return None
+    from denoisert.runtime.codec.pictures import load_picture
+    from denoisert.runtime.request import Start
+
+    strength = STRENGTH if args.strength is None else args.strength
+    return Start(load_picture(args.init_image), strength)
 
 
 def _check_pictures(card: Card) -> None:
     shape = card.layout.parts[0].shape
-    if card.picture is None or len(shape) != 3 or shape[0] not in CHANNELS:
+    is_drawn = card.autoencoder is not None or (len(shape) == 3 and shape[0] in CHANNELS)
+    if card.picture is None or not is_drawn:
         raise InvalidInput(
             f"the states of {card.name}, {shape}, are not pictures by its card. Use --latents "
             "FILE.npz alone."
@@ -177,15 +211,17 @@ def _finish(
         raise errors[0]
     start = perf_counter_ns()
     files = write(output, _texts(args), args.seed, args.images, results)
-    trace.add("write", start, perf_counter_ns(), "requests")
+    trace.add("write", start, perf_counter_ns(), "generate")
     if output.trace is not None:
         with replaced(output.trace) as draft:
             trace.write(draft)
         files = [*files, output.trace]
     _print_report(files, results, trace)
     for text, result in zip(_texts(args), results, strict=True):
+        for note in result.notes:
+            print(f"note     {text[:SHOWN_CHARACTERS]}: {note}")
         if result.error is not None:
-            print(f"failed   {text}: {result.error}")
+            print(f"failed   {text[:SHOWN_CHARACTERS]}: {result.error}")
     if errors:
         raise errors[0]
 
@@ -196,8 +232,9 @@ def _print_report(files: Sequence[Path], results: Sequence[Result], trace: Trace
     if len(files) > SHOWN_FILES:
         print(f"wrote    {len(files) - SHOWN_FILES} more")
     spans = {span.name: (span.end_ns - span.start_ns) / NS_PER_MS for span in trace.spans}
-    phases = {"open": spans["open"], **results[0].phases, "write": spans["write"]}
+    slowest = max(results, key=lambda result: sum(result.phases.values()))
+    phases = {"open": spans["open"], **slowest.phases, "write": spans["write"]}
     print(f"phases   {', '.join(f'{name} {time:.1f} ms' for name, time in phases.items())}")
     count = sum(len(result.flat) for result in results)
-    seconds = (phases["plan"] + phases["ticks"]) / MS_PER_S
-    print(f"speed    {count / seconds:.2f} pictures per second of planning and ticks")
+    seconds = spans["requests"] / MS_PER_S
+    print(f"speed    {count / seconds:.2f} pictures per second, {count} in {seconds:.2f} s")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from denoisert.runtime.bundle.condition import ConditionInput
     from denoisert.runtime.bundle.manifest import Manifest
     from denoisert.runtime.bundle.open import Bundle
+    from denoisert.runtime.bundle.picture import Autoencoder
     from denoisert.runtime.cli.verbs import Subparsers
     from denoisert.runtime.engines.engine import Port
 
@@ -81,7 +82,11 @@ def describe(manifest: Manifest) -> Iterator[str]:
     for part in card.layout.parts:
         yield f"state       {part.name} {part.shape}"
     for entry in card.conditions:
-        yield f"condition   {entry.name} from {entry.source.value}, {entry.dtype}{_classes(entry)}"
+        yield f"condition   {entry.name} from {entry.source.value}, {entry.dtype}{_origin(entry)}"
+    for text in card.texts:
+        yield f"text        {text.name}: {text.tokens} tokens, {text.room} of them the prompt's"
+    if card.autoencoder is not None:
+        yield f"pictures    {_pictures(card.autoencoder, card.layout.parts[0].shape)}"
     advice = card.sampler
     yield f"recommended {advice.solver}, {advice.spacing}, {advice.steps} steps, {advice.guidance}"
     for name, graph in manifest.graphs.items():
@@ -94,7 +99,17 @@ def describe(manifest: Manifest) -> Iterator[str]:
         yield f"file        {file.size:>12} bytes  {path}"
 
 
-def _classes(entry: ConditionInput) -> str:
+def _pictures(coder: Autoencoder, latent: tuple[int, ...]) -> str:
+    height, width = (size * coder.factor for size in latent[1:])
+    tile = "x".join(str(size * coder.factor) for size in coder.tile)
+    ways = "decoder and encoder" if coder.has_encoder else "decoder"
+    previews = "previews" if coder.readout else "no previews"
+    return f"{height}x{width} pixels in tiles of {tile}, {ways}, {previews}"
+
+
+def _origin(entry: ConditionInput) -> str:
+    if entry.encoder:
+        return f" {list(entry.shape)} of {entry.encoder}"
     if not entry.classes:
         return ""
     labels = f" ({', '.join(entry.labels)})" if entry.labels else ""

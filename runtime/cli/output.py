@@ -24,18 +24,21 @@ class Output:
         grid: one picture of all.
         latents: arrays of every picture's final state.
         trace: spans of the run.
+        format: of single pictures: "png", "jpeg" or "webp".
     """
 
     folder: Path | None
     grid: Path | None
     latents: Path | None
     trace: Path | None
+    format: str = "png"
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Output:
         """The places in the options; without any, pictures go to the current folder."""
         is_said = args.out or args.grid or args.latents
-        return cls(args.out if is_said else Path(), args.grid, args.latents, args.trace)
+        folder = args.out if is_said else Path()
+        return cls(folder, args.grid, args.latents, args.trace, args.format)
 
     @property
     def has_pictures(self) -> bool:
@@ -55,9 +58,7 @@ class Output:
         files = {"--grid": self.grid, "--latents": self.latents, "--trace": self.trace}
         suffixes = {"--grid": ".png", "--latents": ".npz", "--trace": ".json"}
         for option, path in files.items():
-            if path is not None:
-                _check_file(option, path, suffixes[option])
-                _check_outside(option, path, bundle)
+            check_place(option, path, suffixes[option], bundle)
         if self.folder is not None:
             is_new = not os.path.lexists(self.folder)
             _check_folder("--out", self.folder.absolute().parent if is_new else self.folder)
@@ -78,7 +79,8 @@ class Output:
         """
         if self.folder is None:
             return [[] for _ in names]
-        paths = [[self.folder / f"{name}-{i}.png" for i in range(images)] for name in names]
+        suffix = "jpg" if self.format == "jpeg" else self.format
+        paths = [[self.folder / f"{name}-{i}.{suffix}" for i in range(images)] for name in names]
         if self.grid is not None and self.grid.resolve() in {
             path.resolve() for row in paths for path in row
         }:
@@ -127,6 +129,24 @@ def replaced(path: Path) -> Iterator[Path]:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def check_place(option: str, path: Path | None, suffix: str, bundle: Path) -> None:
+    """Refuse a file that cannot be written, before any work.
+
+    Args:
+        option: that names it, for errors.
+        path: the file, None where the option was not given.
+        suffix: that it must have.
+        bundle: a bundle's folder, which must stay as it is.
+
+    Raises:
+        InvalidInput: a wrong suffix, a folder that is missing or not writable, or a place in the
+            bundle.
+    """
+    if path is not None:
+        _check_file(option, path, suffix)
+        _check_outside(option, path, bundle)
 
 
 def _check_file(option: str, path: Path, suffix: str) -> None:

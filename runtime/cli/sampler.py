@@ -14,31 +14,76 @@ if TYPE_CHECKING:
     from denoisert.runtime.sampling.guidance import Guidance
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the sampler's options; each left out takes what the model's card recommends."""
-    group = parser.add_argument_group("sampler", "What is left out, the model's card recommends.")
-    group.add_argument("--steps", type=int, metavar="N", help="number of steps")
+OPTIONS = ("steps", "solver", "schedule", "guidance", "rescale", "interval")
+
+
+def add_options(
+    parser: argparse.ArgumentParser,
+    prefix: str = "",
+    title: str = "sampler",
+    otherwise: str = "What is left out, the model's card recommends.",
+) -> None:
+    """Add the sampler's options.
+
+    Args:
+        parser: where they go.
+        prefix: before every option's name, for example "b-".
+        title: of the group in the help.
+        otherwise: what happens where one is left out.
+    """
+    group = parser.add_argument_group(title, otherwise)
+    group.add_argument(f"--{prefix}steps", type=int, metavar="N", help="number of steps")
     group.add_argument(
-        "--solver",
+        f"--{prefix}solver",
         metavar="NAME",
         help="for example euler or 'ddim(eta=0.5)'; an unknown name lists all",
     )
     group.add_argument(
-        "--schedule",
+        f"--{prefix}schedule",
         metavar="NAME",
         help="where the steps lie, for example trailing or 'karras(rho=5)'",
     )
     group.add_argument(
-        "--guidance", type=float, metavar="G", help="guidance scale; 1 means no guidance"
+        f"--{prefix}guidance", type=float, metavar="G", help="guidance scale; 1 means no guidance"
     )
-    group.add_argument("--rescale", type=float, metavar="PHI", help="CFG-rescale, 0 (off) to 1")
     group.add_argument(
-        "--interval",
+        f"--{prefix}rescale", type=float, metavar="PHI", help="CFG-rescale, 0 (off) to 1"
+    )
+    group.add_argument(
+        f"--{prefix}interval",
         type=float,
         nargs=2,
         metavar=("LOW", "HIGH"),
         help="guide only where LOW < sigma / alpha <= HIGH",
     )
+
+
+def overridden(args: argparse.Namespace, prefix: str) -> argparse.Namespace:
+    """The options with those of a prefix in place of the plain ones, where they were given.
+
+    Args:
+        args: parsed options.
+        prefix: as for `add_options`.
+    """
+    start = prefix.replace("-", "_")
+    found = {name: getattr(args, f"{start}{name}") for name in OPTIONS}
+    given = {name: value for name, value in found.items() if value is not None}
+    return argparse.Namespace(**{**vars(args), **given})
+
+
+def condition_value(text: str, card: Card) -> int | str:
+    """A prompt as it is; a class by its name, else by its number, which the runtime checks.
+
+    Args:
+        text: as it was typed.
+        card: of the model.
+    """
+    if card.texts or any(text in entry.labels for entry in card.conditions):
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def request(

@@ -42,11 +42,12 @@ def write(
         results, output.pictures(stems(conditions, seed), images), strict=True
     ):
         if result.error is None:
-            files += _write_pictures(result, paths)
+            files += _write_pictures(result, paths, output.format)
     if output.grid is not None:
         columns = images if images > 1 else near_square(len(results))
         cells = [cell for result in results for cell in _cells(result, images)]
-        _write_picture(sheet(cells, columns), output.grid)
+        with replaced(output.grid) as draft:
+            sheet(cells, columns).save(draft, format="PNG")
         files.append(output.grid)
     if output.latents is not None:
         with replaced(output.latents) as draft:
@@ -55,16 +56,12 @@ def write(
     return files
 
 
-def _write_pictures(result: Result, paths: Sequence[Path]) -> list[Path]:
-    for path, picture in zip(paths, result.images if paths else [], strict=True):
+def _write_pictures(result: Result, paths: Sequence[Path], picture_format: str) -> list[Path]:
+    for path, data in zip(paths, result.encode(picture_format) if paths else [], strict=True):
         path.parent.mkdir(exist_ok=True)
-        _write_picture(picture, path)
+        with replaced(path) as draft:
+            draft.write_bytes(data)
     return list(paths)
-
-
-def _write_picture(picture: Image, path: Path) -> None:
-    with replaced(path) as draft:
-        picture.save(draft, format="PNG")
 
 
 def _cells(result: Result, images: int) -> Sequence[Image | None]:

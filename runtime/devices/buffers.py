@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -49,9 +50,7 @@ class LaneBuffers:
     def __init__(self, denoiser: Denoiser, slots: int, branches: int) -> None:
         self._denoiser = denoiser
         self._branches = branches
-        largest = denoiser.engine.buckets[-1]
-        # Whole calls: the last one may need padding lanes up to its bucket.
-        capacity = slots * branches + largest
+        capacity = _capacity(denoiser, slots, branches)
         ports = (*denoiser.engine.inputs, *denoiser.engine.outputs)
         self._buffers = {port.name: _lane_buffer(port, capacity) for port in ports}
         if denoiser.has_scalar_time:
@@ -133,6 +132,30 @@ class LaneBuffers:
         views.times.append((positions, self._buffers[network.time][span]))
         for index, name in enumerate(network.scalars):
             views.scalars.append((positions, index, self._buffers[name][span]))
+
+
+def lane_bytes(denoiser: Denoiser, slots: int, branches: int) -> int:
+    """Memory of the lanes and the condition bank of one engine, before they exist.
+
+    Args:
+        denoiser: the engine and what its ports mean.
+        slots: capacity of the pool.
+        branches: B of the pool's column space.
+
+    Returns:
+        Bytes.
+    """
+    ports = (*denoiser.engine.inputs, *denoiser.engine.outputs)
+    lane = sum(_lane_buffer(port, 1).nbytes for port in ports)
+    banked = sum(
+        math.prod(entry.shape) * np.dtype(entry.dtype).itemsize for entry in denoiser.conditions
+    )
+    return _capacity(denoiser, slots, branches) * lane + slots * branches * banked
+
+
+def _capacity(denoiser: Denoiser, slots: int, branches: int) -> int:
+    """Lanes of whole calls: the last one may need padding up to its bucket."""
+    return slots * branches + denoiser.engine.buckets[-1]
 
 
 def _is_next(lane: Lane, other: Lane) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoisert.kernels.step.form import Form
+from denoisert.runtime.devices.parked import Parked
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.engine import Buffer
 from denoisert.runtime.layout import StateLayout
@@ -43,6 +44,29 @@ class Memory(Protocol):
         """Put a work into its slot and run its prologue."""
         ...
 
+    def park(self, slot: Slot) -> Parked:
+        """Take a work out of its slot, which is free afterwards.
+
+        Args:
+            slot: between two ticks.
+
+        Returns:
+            All that the work needs to go on, in memory of its own.
+        """
+        ...
+
+    def resume(self, slot: Slot, parked: Parked) -> None:
+        """Put a parked work into a slot, not necessarily its old one.
+
+        What follows is bit for bit what would have followed without the stop, also when the column
+        space has grown meanwhile.
+
+        Args:
+            slot: its new place, the counter where it stood.
+            parked: what `park` returned; it is the slot's afterwards.
+        """
+        ...
+
     def map_lanes(self, lanes: LaneMap, slots: Sequence[Slot]) -> None:
         """Take a new lane map and gather inputs and conditions into their lanes."""
         ...
@@ -64,7 +88,18 @@ class Memory(Protocol):
         ...
 
     def tapes(self, slot: Slot) -> tuple[NDArray[Any], ...]:
-        """Copies of what a slot's taps recorded."""
+        """What a slot's taps recorded; the arrays are the caller's once the slot has ended."""
+        ...
+
+    def nbytes(self, form: Form) -> int:
+        """What this memory holds, or would hold with another column space.
+
+        Args:
+            form: the column space.
+
+        Returns:
+            Bytes of columns, scratch, lanes and banks; tapes and parked works are not in it.
+        """
         ...
 
 

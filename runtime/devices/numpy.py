@@ -15,16 +15,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from denoisert.kernels.gram import cpu as gram
 from denoisert.kernels.philox import cpu as philox
 from denoisert.kernels.quantile import cpu as quantile
 from denoisert.kernels.rule import VECTORS
-from denoisert.kernels.rule import cpu as rule
 from denoisert.kernels.step import cpu as kernel
+from denoisert.kernels.step.form import VECTORS as VECTOR_ROWS
 from denoisert.kernels.step.form import Form
-from denoisert.runtime.devices.buffers import LaneBuffers, SlotViews
+from denoisert.runtime.devices.buffers import LaneBuffers, SlotViews, lane_bytes
 from denoisert.runtime.devices.device import SMALLEST
 from denoisert.runtime.devices.instructions import Instruction, instructions
+from denoisert.runtime.devices.parked import Parked
+from denoisert.runtime.devices.rules import RuleScratch
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.engine import Buffer
 from denoisert.runtime.layout import StateLayout
@@ -34,6 +35,9 @@ from denoisert.runtime.loop.slot import Slot
 
 Array = NDArray[np.float32]
 Weights = NDArray[np.float64]
+
+WORKSPACE_BYTES = 2**19
+"""What noise and rules work in, at most; it does not grow with the latent."""
 
 
 class NumpyDevice:
@@ -54,7 +58,6 @@ class NumpyMemory:
     def __init__(
         self, layout: StateLayout, denoisers: Sequence[Denoiser], slots: int, rows: int
     ) -> None:
-        self.form = SMALLEST
         self._layout = layout
         self._slots = slots
         self._denoisers = tuple(denoisers)
@@ -65,28 +68,24 @@ class NumpyMemory:
         self._carried = np.zeros((slots, 1, 4))
         self._noise = philox.workspace(layout.elements)
         self._sorted = quantile.workspace(layout.elements)
-        self._rules = _RuleScratch()
-        self._allocate(self.form)
+        self._rules = RuleScratch()
+        self._allocate(SMALLEST)
 
     def _allocate(self, form: Form) -> None:
+        """Take a column space; when the machine has no room for it, the old one stays."""
         columns = np.zeros((self._slots, form.columns, self._layout.elements), np.float32)
         columns[:, form.one] = 1.0
-        self._columns = columns
-        self._scratch = kernel.workspace(form, self._layout.elements)
-        self._lanes = [
-            LaneBuffers(denoiser, self._slots, form.branches) for denoiser in self._denoisers
-        ]
+        scratch = kernel.workspace(form, self._layout.elements)
+        lanes = [LaneBuffers(denoiser, self._slots, form.branches) for denoiser in self._denoisers]
+        self.form, self._columns, self._scratch, self._lanes = form, columns, scratch, lanes
 
     def grow(self, form: Form) -> None:
         """Take a larger column space; see `Memory.grow`."""
-        old, registers = self._columns, self.form.registers
-        banks = [lanes.bank for lanes in self._lanes]
-        was = self.form.branches
-        self.form = form
+        old, was, before = self._columns, self.form, self._lanes
         self._allocate(form)
-        self._columns[:, :registers] = old[:, :registers]
-        for lanes, bank in zip(self._lanes, banks, strict=True):
-            lanes.restore(bank, was)
+        self._columns[:, : was.registers] = old[:, : was.registers]
+        for lanes, former in zip(self._lanes, before, strict=True):
+            lanes.restore(former.bank, was.branches)
         for lease in list(self._leases.values()):
             self.write_rows(lease)
 
@@ -104,18 +103,38 @@ class NumpyMemory:
         self._rows[lease.offset : lease.end] = instructions(lease.table, self._layout, self.form)
 
     def admit(self, slot: Slot) -> None:
-        """Put a work into its slot and run its prologue."""
-        table = slot.work.table
-        self._columns[slot.index, : self.form.registers] = 0.0
+        """Put a work into its slot and run its prologue; see `Memory.admit`."""
+        self._enter(slot)
         self._carried[slot.index] = 0.0
-        pages = table.tap_index.max(axis=0, initial=-1) + 1
         self._tapes[slot.index] = tuple(
-            np.zeros((int(count), self._layout.elements), np.float32) for count in pages
+            np.zeros((count, self._layout.elements), np.float32)
+            for count in slot.work.table.tape_pages
         )
+        self._update(slot)
+
+    def park(self, slot: Slot) -> Parked:
+        """Take a work out of its slot; see `Memory.park`."""
+        registers = self._columns[slot.index, : slot.work.table.form.registers]
+        return Parked(
+            slot.counter,
+            registers.copy(),
+            self._carried[slot.index].copy(),
+            self._tapes[slot.index],
+        )
+
+    def resume(self, slot: Slot, parked: Parked) -> None:
+        """Put a parked work into a slot; see `Memory.resume`."""
+        self._enter(slot)
+        self._columns[slot.index, : len(parked.registers)] = parked.registers
+        self._carried[slot.index] = parked.carried
+        self._tapes[slot.index] = parked.tapes
+
+    def _enter(self, slot: Slot) -> None:
+        """Empty registers, the work's conditions, no lanes yet."""
+        self._columns[slot.index, : self.form.registers] = 0.0
         for lanes in self._lanes:
             lanes.write_conditions(slot)
         self._views[slot.index] = SlotViews()
-        self._update(slot)
 
     def map_lanes(self, lanes: LaneMap, slots: Sequence[Slot]) -> None:
         """Take a new lane map and gather inputs and conditions into their lanes."""
@@ -151,6 +170,13 @@ class NumpyMemory:
     def tapes(self, slot: Slot) -> tuple[Array, ...]:
         """What a slot's taps recorded; the arrays are the caller's."""
         return self._tapes[slot.index]
+
+    def nbytes(self, form: Form) -> int:
+        """What this memory holds with a column space; see `Memory.nbytes`."""
+        scratch = form.columns + form.registers + form.taps + VECTOR_ROWS + 2
+        latents = self._slots * form.columns + scratch
+        lanes = sum(lane_bytes(each, self._slots, form.branches) for each in self._denoisers)
+        return latents * self._layout.elements * self._columns.itemsize + lanes + WORKSPACE_BYTES
 
     def _row(self, slot: Slot) -> Instruction | None:
         return self._rows[slot.offset + slot.counter]
@@ -234,36 +260,6 @@ class NumpyMemory:
         vectors = self._scratch.vectors[:count]
         kernel.combine(columns, terms, out=vectors, workspace=self._scratch)
         return self._rules.weights(instruction, vectors, self._carried[slot.index])
-
-
-class _RuleScratch:
-    """Scratch memory of gram and rule, per number of vectors."""
-
-    def __init__(self) -> None:
-        self._sizes = {
-            count: (
-                np.zeros((1, count, count)),
-                np.zeros((1, count)),
-                gram.workspace(count),
-                np.zeros((1, count)),
-            )
-            for count in set(VECTORS) - {0}
-        }
-
-    def weights(self, instruction: Instruction, vectors: Array, carried: Weights) -> Weights:
-        """g of one row on one slot, (1, M)."""
-        products, sums, scratch, out = self._sizes[len(vectors)]
-        gram.gram(vectors, 1, out=(products, sums), workspace=scratch)
-        rule.apply(
-            instruction.rule,
-            products,
-            sums,
-            vectors.shape[1],
-            instruction.rule_args,
-            carried=carried,
-            out=out,
-        )
-        return out
 
 
 def _write_scaled(lanes: Array, source: Array, scale: np.float32) -> None:

@@ -76,24 +76,32 @@ def choose(bundle: Bundle) -> Choice:
     )
 
 
-def load(bundle: Bundle, choice: Choice, threads: int) -> Engine:
-    """Verify and load the denoiser of a target.
+def load(bundle: Bundle, choice: Choice, component: str, threads: int) -> Engine:
+    """Verify and load one component of a target.
 
     Args:
         bundle: the opened bundle.
         choice: what `choose` picked.
+        component: its name in the manifest, for example "denoiser" or "decoder".
         threads: intra-op threads.
 
     Returns:
         The engine.
 
     Raises:
+        Incompatible: the target has no such component.
         BuildError: the engine cannot be loaded.
         Tampered: a file differs from the manifest.
     """
     from denoisert.runtime.engines.ort import OrtEngine  # heavy: only once an engine is wanted
 
-    entry = bundle.manifest.engines[choice.target].graphs[DENOISER]
+    graphs = bundle.manifest.engines[choice.target].graphs
+    if component not in graphs:
+        raise Incompatible(
+            f"the bundle's {choice.target} engines have no {component!r}, only "
+            f"{', '.join(sorted(graphs))}. Compile the model again."
+        )
+    entry = graphs[component]
     for path in entry.weights:
         bundle.verified(path)
     return OrtEngine(bundle.verified(entry.path), bundle.root, threads=threads)

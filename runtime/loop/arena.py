@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from denoisert.runtime.sampling.table import SamplerTable
@@ -60,9 +62,28 @@ class Arena:
         lease.references += 1
         return lease, is_new
 
+    def fits(self, table: SamplerTable, without: Sequence[SamplerTable] = ()) -> bool:
+        """Whether a table would have a place if some references were given back.
+
+        Args:
+            table: the table to hold.
+            without: tables of the references, one entry for each.
+        """
+        freed = Counter(each.fingerprint for each in without)
+        held = {
+            name: lease for name, lease in self._leases.items() if lease.references > freed[name]
+        }
+        return table.fingerprint in held or _gap(held, table.stages + 1, self.capacity) is not None
+
     def release(self, table: SamplerTable) -> None:
         """Give one reference back."""
         self._leases[table.fingerprint].references -= 1
+
+    def forget(self, table: SamplerTable) -> None:
+        """Give one reference back, and with the last one the place: it may hold no rows."""
+        self.release(table)
+        if self._leases[table.fingerprint].references == 0:
+            del self._leases[table.fingerprint]
 
     @property
     def leases(self) -> tuple[Lease, ...]:
@@ -70,19 +91,21 @@ class Arena:
         return tuple(self._leases.values())
 
     def _room(self, rows: int) -> int | None:
-        offset = self._gap(rows)
+        offset = _gap(self._leases, rows, self.capacity)
         while offset is None:
             idle = [name for name, lease in self._leases.items() if lease.references == 0]
             if not idle:
                 return None
             del self._leases[idle[0]]
-            offset = self._gap(rows)
+            offset = _gap(self._leases, rows, self.capacity)
         return offset
 
-    def _gap(self, rows: int) -> int | None:
-        start = 0
-        for lease in sorted(self._leases.values(), key=lambda lease: lease.offset):
-            if lease.offset - start >= rows:
-                return start
-            start = lease.end
-        return start if self.capacity - start >= rows else None
+
+def _gap(leases: Mapping[str, Lease], rows: int, capacity: int) -> int | None:
+    """The first place between leases that has room for some rows."""
+    start = 0
+    for lease in sorted(leases.values(), key=lambda lease: lease.offset):
+        if lease.offset - start >= rows:
+            return start
+        start = lease.end
+    return start if capacity - start >= rows else None

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 
-from denoisert.kernels.step.form import Form
-from denoisert.runtime.devices.device import Device, grown
+from denoisert.runtime.devices.device import Device
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.engine import Bound
-from denoisert.runtime.errors import DenoiseRTError, InvalidInput, InvalidTable, NonFinite
+from denoisert.runtime.errors import DenoiseRTError, InvalidTable, NonFinite, OutOfMemory
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.loop.arena import Arena
-from denoisert.runtime.loop.lanes import Call, LaneMap, calls, calls_by_time
-from denoisert.runtime.loop.slot import Outcome, Slot, Work
+from denoisert.runtime.loop.calls import LaneCalls
+from denoisert.runtime.loop.footprint import footprint
+from denoisert.runtime.loop.seats import Seats
+from denoisert.runtime.loop.slot import Outcome, Preview, Progress, Slot, Work
+from denoisert.runtime.loop.waiting import Waiter, Waiting
+from denoisert.runtime.sampling.table import SamplerTable
 
 ARENA_ROWS = 4096
 
 
 class Pool:
     """Slots, their memory and their engines.
+
+    Attributes:
+        waiting: works without a slot, parked ones among them.
+        outcomes: of the works that have ended, by number; `take` hands one over.
+        previews: what running works have shown since the caller last emptied the list.
+        parked: how often a work has been parked.
 
     Args:
         layout: shape of the state.
@@ -41,18 +49,15 @@ class Pool:
         self.layout = layout
         self.denoisers = tuple(denoisers)
         self.memory = device.memory(layout, denoisers, slots=slots, rows=arena_rows)
-        self.slots: list[Slot | None] = [None] * slots
-        self.waiting: deque[tuple[int, Work]] = deque()
+        self.waiting = Waiting()
         self.outcomes: dict[int, Outcome] = {}
-        self.active: list[Slot] = []
-        self._arena = Arena(arena_rows)
-        self._numbers: dict[int, int] = {}
+        self.previews: list[Preview] = []
+        self.parked = 0
+        self._seats = Seats(self.memory, slots, Arena(arena_rows))
+        self._calls = LaneCalls(self.denoisers, self.memory)
         self._submitted = 0
         self._is_map_stale = True
-        self._map = LaneMap(((),) * len(self.denoisers))
-        self._calls: list[Bound] = []
-        self._has_scalar_time = any(denoiser.has_scalar_time for denoiser in self.denoisers)
-        self._bound: dict[tuple[int, Call], Bound] = {}
+        self._is_settled = False
 
     def submit(self, work: Work) -> int:
         """Queue a work.
@@ -67,16 +72,17 @@ class Pool:
             InvalidTable: its rows could never fit the arena.
             InvalidInput: the table names conditions or externals that the work lacks.
         """
-        _check(work, self.layout.elements)
-        if work.table.stages + 1 > self._arena.capacity:
+        work.check(self.layout.elements)
+        if work.table.stages + 1 > self._seats.arena.capacity:
             raise InvalidTable(
                 f"a table of {work.table.stages} stages, the pool's arena holds "
-                f"{self._arena.capacity} rows. "
+                f"{self._seats.arena.capacity} rows. "
                 "Ask for fewer steps."
             )
         number = self._submitted
         self._submitted += 1
-        self.waiting.append((number, work))
+        self.waiting.push(Waiter(number, work))
+        self._is_settled = False
         return number
 
     @property
@@ -84,100 +90,146 @@ class Pool:
         """Whether nothing runs and nothing waits."""
         return not self.active and not self.waiting
 
+    @property
+    def active(self) -> list[Slot]:
+        """Slots that run."""
+        return self._seats.active
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """Numbers of the works that have a slot."""
+        return tuple(slot.number for slot in self.active)
+
+    @property
+    def lanes(self) -> int:
+        """Lanes of the last tick's calls that were read, all engines together."""
+        return self._calls.lanes
+
+    @property
+    def lanes_padded(self) -> int:
+        """Further lanes of these calls, which only filled their buckets."""
+        return self._calls.padding
+
+    def progress(self, number: int) -> Progress:
+        """How far a work that has not ended has come.
+
+        Args:
+            number: what `submit` returned.
+
+        Raises:
+            KeyError: it has ended.
+        """
+        place = self._seats.running.get(number) or self.waiting[number]
+        return Progress.of(place.work.table, place.counter)
+
+    def nbytes(self, table: SamplerTable | None = None, parked: int = 0) -> int:
+        """An upper bound of the pool's memory while it serves what it has.
+
+        Args:
+            table: counted as if a work of it were submitted, too.
+            parked: works that may come to be parked beside those that are.
+
+        Returns:
+            Bytes, see `footprint`; the engines' own memory is not known here.
+        """
+        seats = self._seats
+        tables = [lease.table for lease in seats.arena.leases]
+        tables += [waiter.work.table for waiter in self.waiting]
+        tables += [table] if table else []
+        return footprint(
+            self.memory,
+            tables,
+            self.layout,
+            slots=seats.count,
+            parked=parked + sum(waiter.parked is not None for waiter in self.waiting),
+            arena_rows=seats.arena.capacity,
+        )
+
     def admit(self) -> None:
-        """Give free slots to waiting works, in order, while the arena has room for their rows."""
-        while self.waiting and None in self.slots:
-            if not self._admit(self.slots.index(None)):
-                return
+        """Give slots to waiting works in their order; running ones of lower priority make way."""
+        while self.waiting and not self._is_settled:
+            waiter = self.waiting.first
+            try:
+                if not self._seats.take(waiter) and not self._make_way(waiter):
+                    self._is_settled = True
+                    return
+            except MemoryError as error:
+                self.outcomes[waiter.number] = Outcome(error=_out_of_memory(waiter, error))
+            self.waiting.remove(waiter.number)
+            self._is_map_stale = True
 
-    def _admit(self, index: int) -> bool:
-        number, work = self.waiting[0]
-        place = self._arena.acquire(work.table)
-        if place is None:
-            return False
-        self.waiting.popleft()
-        lease, is_new = place
-        form = work.table.form
-        self._grow(form._replace(branches=max(form.branches, len(work.conditions))))
-        if is_new:
-            self.memory.write_rows(lease)
-        slot = Slot(index, work, lease.offset)
-        self.memory.admit(slot)
-        slot.counter = 1
-        self.slots[index] = slot
-        self._numbers[index] = number
-        self._refresh()
-        return True
-
-    def _grow(self, form: Form) -> None:
-        """Make room for a table's column space."""
-        wanted = grown(self.memory.form, form)
-        if wanted != self.memory.form:
-            self.memory.grow(wanted)
-            self._bound.clear()
-
-    def _refresh(self) -> None:
-        self.active = [slot for slot in self.slots if slot is not None]
-        self._is_map_stale = True
+    def _make_way(self, waiter: Waiter) -> bool:
+        """Park what stands in the way of a work, if that lets it in."""
+        lower = self._seats.lower(waiter)
+        for slot in lower:
+            self.waiting.push(self._seats.park(slot))
+            self.parked += 1
+            self._is_map_stale = True
+        return bool(lower) and self._seats.take(waiter)
 
     def prepare(self) -> list[Bound]:
         """Bring the lane map up to date with what the active slots ask.
 
         Returns:
-            The engine calls of this tick, each bound once per place and bucket.
+            The engine calls of this tick.
         """
         if self._is_map_stale:
-            self._map = LaneMap.of(self.active, len(self.denoisers))
-            self.memory.map_lanes(self._map, self.active)
-            self._calls = self._bind()
             self._is_map_stale = False
-        elif self._has_scalar_time:
-            self._calls = self._bind()
-        return self._calls
-
-    def _bind(self) -> list[Bound]:
-        found = []
-        for engine, denoiser in enumerate(self.denoisers):
-            for call in self._cover(engine, denoiser):
-                bound = self._bound.get((engine, call))
-                if bound is None:
-                    buffers = self.memory.buffers(engine, call.first, call.bucket)
-                    bound = self._bound[engine, call] = denoiser.engine.bind(call.bucket, buffers)
-                found.append(bound)
-        return found
-
-    def _cover(self, engine: int, denoiser: Denoiser) -> list[Call]:
-        lanes = self._map.lanes[engine]
-        if not denoiser.has_scalar_time:
-            return calls(len(lanes), denoiser.engine.buckets)
-        times = [self._time(lane.slot, lane.ask.column) for lane in lanes]
-        return calls_by_time(times, denoiser.engine.buckets)
-
-    def _time(self, index: int, column: int) -> float:
-        slot = self.slots[index]
-        return float(slot.work.table.model_time[slot.counter, column]) if slot else 0.0
+            return self._calls.lay(self.active)
+        return self._calls.again()
 
     def advance(self, failed: Sequence[Slot]) -> None:
         """Count the row that just ran, end finished and failed works, free their slots."""
-        changed = False
-        for slot in self.active:
+        if self._seats.shown:
+            self._show(failed)
+        for slot in self._seats.active:
             asked = slot.asks
             slot.counter += 1
             if slot in failed:
                 self._end(slot, Outcome(error=_non_finite(slot)))
             elif slot.is_done:
-                self._end(slot, Outcome(self.memory.latent(slot), self.memory.tapes(slot)))
-            elif slot.asks is asked:
-                continue
-            changed = True
-        if changed:
-            self._refresh()
+                self._finish(slot)
+            elif slot.asks is not asked:
+                self._is_map_stale = True
+
+    def _show(self, failed: Sequence[Slot]) -> None:
+        """Copy what the row that just ran has put on the tapes of previews."""
+        for slot in self._seats.shown:
+            if slot.has_preview and slot not in failed:
+                estimate = self.memory.tapes(slot)[-1][0].copy()
+                step = int(slot.work.table.steps[slot.counter])
+                self.previews.append(Preview(slot.number, step, estimate))
+
+    def _finish(self, slot: Slot) -> None:
+        tapes = self.memory.tapes(slot)
+        self._end(
+            slot, Outcome(self.memory.latent(slot), tapes[:-1] if slot.work.previews else tapes)
+        )
+
+    def cancel(self, number: int, error: DenoiseRTError) -> bool:
+        """End a work, whether it waits, is parked or runs; its slot is free at once.
+
+        Args:
+            number: what `submit` returned.
+            error: why; its outcome.
+
+        Returns:
+            Whether there was something to end; the outcome of a work that has ended stays.
+        """
+        slot = self._seats.running.get(number)
+        if slot is not None:
+            self._end(slot, Outcome(error=error))
+        elif self.waiting.remove(number):
+            self.outcomes[number] = Outcome(error=error)
+            self._is_settled = False  # whoever stood behind it may fit
+        else:
+            return False
+        return True
 
     def fail(self, error: DenoiseRTError) -> None:
         """End every active work with one error: the engine that served them failed."""
-        for slot in self.active:
+        for slot in self._seats.active:
             self._end(slot, Outcome(error=error))
-        self._refresh()
 
     def take(self, number: int) -> Outcome:
         """Hand over the outcome of a work, once."""
@@ -186,40 +238,30 @@ class Pool:
     def clear(self) -> None:
         """Forget every work that waits, runs or has ended: the caller gave up."""
         self.waiting.clear()
+        for slot in self._seats.active:
+            self._seats.leave(slot)
         self.outcomes.clear()
-        for slot in self.active:
-            self._arena.release(slot.work.table)
-            self.slots[slot.index] = None
-        self._numbers.clear()
-        self._refresh()
+        self.previews.clear()
+        self._is_map_stale = True
+        self._is_settled = False
 
     def close(self) -> None:
         """Forget everything, bound calls included: they would keep the engines alive."""
         self.clear()
-        self._calls = []
-        self._bound.clear()
+        self._calls.forget()
 
     def _end(self, slot: Slot, outcome: Outcome) -> None:
-        self.outcomes[self._numbers.pop(slot.index)] = outcome
-        self._arena.release(slot.work.table)
-        self.slots[slot.index] = None
+        self.outcomes[slot.number] = outcome
+        self._seats.leave(slot)
+        self._is_map_stale = True
+        self._is_settled = False
 
 
-def _check(work: Work, elements: int) -> None:
-    """Refuse a work that lacks what its table reads."""
-    asked = int(work.table.condition.max(initial=-1)) + 1
-    if asked > len(work.conditions):
-        raise InvalidInput(
-            f"the table evaluates {asked} conditions, the work has {len(work.conditions)}."
-        )
-    pages = work.table.external_index.max(axis=0, initial=-1) + 1
-    for name, count in zip(work.table.externals, pages.tolist(), strict=True):
-        shape = work.externals[name].shape if name in work.externals else ()
-        if len(shape) != 2 or shape[0] < count or shape[1] != elements:
-            raise InvalidInput(
-                f"the table reads {count} pages of {elements} numbers of external {name!r}, the "
-                f"work has {shape or 'none'}."
-            )
+def _out_of_memory(waiter: Waiter, error: MemoryError) -> OutOfMemory:
+    return OutOfMemory(
+        f"picture {waiter.work.image} of seed {waiter.work.seed} found no memory for its slot "
+        f"({error}). Others are not affected. Open the runtime with fewer slots."
+    )
 
 
 def _non_finite(slot: Slot) -> NonFinite:

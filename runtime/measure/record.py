@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from denoisert.runtime.errors import InvalidInput
 
 LIBRARIES = ("numpy", "onnxruntime", "torch", "triton", "diffusers", "openvino")
 
@@ -71,21 +72,30 @@ class Record:
         """The record as one line of JSON."""
         return json.dumps(asdict(self), sort_keys=True)
 
+    @classmethod
+    def from_line(cls, line: str, place: str) -> Record:
+        """The record that a line holds.
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of the values lie, linear between neighbours."""
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+        Args:
+            line: what `line` returned.
+            place: the file and line, for errors.
+
+        Raises:
+            InvalidInput: the line is no record.
+        """
+        try:
+            data = json.loads(line)
+            repeats = tuple(data.pop("repeats"))
+            return cls(machine=Machine(**data.pop("machine")), repeats=repeats, **data)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InvalidInput(f"{place} is no record: {error}. Measure it again.") from error
 
 
 def this_machine(root: Path, cores: int) -> Machine:
     """Describe the machine that runs this process.
 
     Args:
-        root: folder of the source tree.
+        root: folder of the source tree; one without `.git`, as when installed, has no commit.
         cores: cores this process may use.
 
     Returns:
@@ -96,15 +106,27 @@ def this_machine(root: Path, cores: int) -> Machine:
         commit=_git(root, "rev-parse", "HEAD"),
         is_dirty=bool(status),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        device=_cpu("model name") or platform.processor(),
+        device=processor(),
         driver=platform.release(),
         clocks=f"{_cpu('cpu MHz')} MHz" if _cpu("cpu MHz") else "",
         cores=cores,
-        libraries={name: found for name in LIBRARIES if (found := _installed(name))},
+        libraries=libraries(),
     )
 
 
+def processor() -> str:
+    """Name of the processor that runs this process."""
+    return _cpu("model name") or platform.processor()
+
+
+def libraries() -> dict[str, str]:
+    """Versions of the installed libraries that a figure depends on."""
+    return {name: found for name in LIBRARIES if (found := _installed(name))}
+
+
 def _git(root: Path, *arguments: str) -> str:
+    if not (root / ".git").exists():  # else an enclosing checkout would answer
+        return ""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False

@@ -124,6 +124,7 @@ class _Fold:
             alpha=self._points("alpha"),
             sigma=self._points("sigma"),
             live=live,
+            steps=rows.steps,
         )
 
     def _points(self, name: str) -> Floats:

@@ -138,6 +138,7 @@ class Rows:
         draws: (S + 1,), fresh draws consumed by each row.
         external_index: (S + 1, E), page of each external, or -1.
         products: S + 1 tuples of products.
+        steps: (S + 1,), whole steps of the grid that are done after each row.
     """
 
     basis: Basis
@@ -148,6 +149,7 @@ class Rows:
     draws: NDArray[np.int64]
     external_index: NDArray[np.int64]
     products: tuple[tuple[Term, ...], ...]
+    steps: NDArray[np.int64]
 
     @property
     def stages(self) -> int:
@@ -173,6 +175,7 @@ class Program:
         self._draws: list[int] = []
         self._pages: list[dict[int, int]] = []
         self._products: list[tuple[Term, ...]] = []
+        self._ends: list[int] = [0]
         start = grid.noise_gain * self.basis.draws[0]
         if grid.source_gain:
             start = start + grid.source_gain * self.basis.external(0)
@@ -187,6 +190,7 @@ class Program:
         pages: dict[int, int] | None = None,
         products: Sequence[Term] = (),
         draws: int | None = None,
+        ends: int = 1,
     ) -> None:
         """Add one network evaluation and the update that follows it.
 
@@ -197,9 +201,11 @@ class Program:
             pages: page of each external that the row reads (default 0).
             products: elementwise terms.
             draws: draws consumed, by default those with a gain; more keeps a foreign noise order.
+            ends: steps of the grid that end with this stage; 0 inside a step.
         """
         self._append(registers, taps=taps, pages=pages, products=products, draws=draws)
         self._points.append(point)
+        self._ends.append(ends)
 
     def _append(
         self,
@@ -251,4 +257,5 @@ class Program:
             draws=np.array(self._draws, np.int64),
             external_index=pages,
             products=tuple(self._products),
+            steps=np.cumsum(self._ends),
         )

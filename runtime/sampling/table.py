@@ -10,7 +10,7 @@ those of
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import NamedTuple
 
@@ -76,6 +76,8 @@ class SamplerTable:
         alpha: (S + 1,) of R_0 when the stage asks the network; NaN for the prologue.
         sigma: (S + 1,) likewise.
         live: (S + 1,) bit i set while register i is read again after the row.
+        steps: (S + 1,) whole steps of the grid that are done after the row. A label: tables that
+            differ in it alone compute the same and share a fingerprint.
     """
 
     form: Form
@@ -101,12 +103,13 @@ class SamplerTable:
     alpha: Floats
     sigma: Floats
     live: Ints
+    steps: Ints = field(compare=False)
 
     def __post_init__(self) -> None:
         _check_limits(self)
         _check_coefficients(self)
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in (each.name for each in fields(self)):
+            value = getattr(self, name)
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
 
@@ -132,11 +135,16 @@ class SamplerTable:
         return (0, *np.cumsum(self.draws)[:-1].tolist())
 
     @cached_property
+    def tape_pages(self) -> tuple[int, ...]:
+        """Pages of each tape."""
+        return tuple((self.tap_index.max(axis=0, initial=-1) + 1).tolist())
+
+    @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over every field: equal tables are equal samplers."""
+        """SHA-256 over every field but labels: equal tables are equal samplers."""
         digest = hashlib.sha256()
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in (each.name for each in fields(self) if each.compare):
+            value = getattr(self, name)
             digest.update(
                 value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
             )

@@ -16,6 +16,7 @@ from bench.runtime import torch_loop
 from bench.runtime.same_noise import same_noise_pictures
 from denoisert.runtime import Runtime
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.measure import against
 from denoisert.runtime.measure.record import Machine, Record
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +41,7 @@ def later(record, **changes):
 def check_records(case, setting, tmp_path):
     out = tmp_path / "new" / "records.jsonl"
     records = measured([case], setting, out)
-    assert compare.read(out) == records
+    assert against.read(out) == records
     assert "denoisert" in " ".join(record.provider for record in records)
     for record in records:
         assert record.case == case.name
@@ -141,7 +142,7 @@ def test_command_lists_writes_and_refuses(setting, tmp_path, capsys):
     assert main(["--list", "--tiny"]) == 0
     assert capsys.readouterr().out.split("\n")[:-1] == list(TINY)
     assert main([*options, "kernels/step", "--provider", "torch", "--out", str(out)]) == 0
-    assert {record.provider for record in compare.read(out)} == {"torch"}
+    assert {record.provider for record in against.read(out)} == {"torch"}
     assert main([*options, "no such case"]) == 2
 
 
@@ -156,7 +157,7 @@ def test_record_survives_its_line(tmp_path):
     record = replace(RECORD, extra={"gb_per_s": 1.5, "note": "x"})
     path = tmp_path / "x.jsonl"
     path.write_text(record.line() + "\n\n" + later(record).line() + "\n")
-    assert compare.read(path) == [record, later(record)]
+    assert against.read(path) == [record, later(record)]
 
 
 @pytest.mark.parametrize("line", ["{", "[]", "{}", '{"repeats": 3}', '{"case": "a"}'])
@@ -164,7 +165,7 @@ def test_a_line_that_is_no_record_is_refused(line, tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text(RECORD.line() + "\n" + line + "\n")
     with pytest.raises(InvalidInput, match="line 2 is no record"):
-        compare.read(path)
+        against.read(path)
 
 
 def test_a_record_with_a_missing_field_is_refused(tmp_path):
@@ -172,12 +173,12 @@ def test_a_record_with_a_missing_field_is_refused(tmp_path):
     del data["machine"]["device"]
     (tmp_path / "x.jsonl").write_text(json.dumps(data))
     with pytest.raises(InvalidInput, match="device"):
-        compare.read(tmp_path / "x.jsonl")
+        against.read(tmp_path / "x.jsonl")
 
 
 def test_planted_regression_is_seen(tmp_path, capsys):
-    slow = later(RECORD, median=2.0 * compare.TOLERANCE * 1.01)
-    found = compare.regressions([RECORD], [slow])
+    slow = later(RECORD, median=2.0 * against.TOLERANCE * 1.01)
+    found = against.regressions([RECORD], [slow])
     assert [(each.case, each.old, each.new) for each in found] == [(RECORD.case, 2.0, slow.median)]
     old, new = tmp_path / "old.jsonl", tmp_path / "new.jsonl"
     old.write_text(RECORD.line())
@@ -190,7 +191,7 @@ def test_planted_regression_is_seen(tmp_path, capsys):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"median": 2.0 * compare.TOLERANCE},
+        {"median": 2.0 * against.TOLERANCE},
         {"median": 9.0, "case": "room/other"},
         {"median": 9.0, "unit": "%"},
         {"median": 9.0, "dtype": "float16"},
@@ -199,17 +200,17 @@ def test_planted_regression_is_seen(tmp_path, capsys):
     ],
 )
 def test_what_is_no_regression(changes):
-    assert compare.regressions([RECORD], [replace(RECORD, **changes)]) == []
+    assert against.regressions([RECORD], [replace(RECORD, **changes)]) == []
 
 
 def test_a_slower_competitor_is_no_regression():
     torch = replace(RECORD, provider="torch")
-    assert compare.regressions([torch], [replace(torch, median=9.0)]) == []
+    assert against.regressions([torch], [replace(torch, median=9.0)]) == []
 
 
 def test_the_latest_record_counts_whatever_its_place():
     new = later(RECORD, median=7.0)
-    assert list(compare.latest([new, RECORD]).values()) == [new]
+    assert list(against.latest([new, RECORD]).values()) == [new]
 
 
 def test_report_shows_every_provider_device_and_loss(tmp_path):
@@ -234,8 +235,8 @@ def test_report_shows_every_provider_device_and_loss(tmp_path):
 def test_committed_records_and_their_document_belong_together(tmp_path):
     files = sorted((ROOT / "bench" / "results").glob("*.jsonl"))
     for path in files:
-        assert compare.read(path)
-        assert path.name.startswith(slug(compare.read(path)[0].machine.device))
+        assert against.read(path)
+        assert path.name.startswith(slug(against.read(path)[0].machine.device))
     document = ROOT / "docs" / "benchmarks.md"
     assert files, "run `make bench`"
     command = document.read_text().split("`")[1]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from denoisert.export import Compiled, compile_bundle
+from denoisert.export.graph.signature import denoiser_signature
 from denoisert.export.graph.trace import trace
 from tests.export.networks import ConvDenoiser, card_of
 
@@ -22,7 +23,7 @@ def conv_module() -> ConvDenoiser:
 @pytest.fixture(scope="session")
 def traced(conv_module: ConvDenoiser) -> ir.Model:
     """Shared: clone it before changing it."""
-    return trace(conv_module, card_of())
+    return trace(conv_module, denoiser_signature(card_of()))
 
 
 @pytest.fixture(scope="session")

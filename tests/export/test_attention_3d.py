@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from denoisert.export.graph.attention_3d import lower_attention
+from denoisert.export.graph.signature import denoiser_signature
 from denoisert.export.graph.trace import trace
 from denoisert.runtime.layout import Part
 from tests.export.networks import card_of
@@ -62,7 +63,7 @@ class Masked(nn.Module):
 
 def exported(kind: type[nn.Module]) -> ir.Model:
     torch.manual_seed(4)
-    return trace(kind(), CARD)
+    return trace(kind(), denoiser_signature(CARD))
 
 
 def drawn(lanes: int, seed: int) -> Arrays:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from denoisert.export import Compiled, CompileOptions, Progress, compile_bundle
+from denoisert.export.graph.signature import Signature
 from denoisert.export.graph.trace import evaluating
 from denoisert.export.parity import BOUND
 from denoisert.export.sources import module as module_source
@@ -206,14 +207,14 @@ def test_a_wrong_graph_is_refused_and_the_old_bundle_stays(
     before = state_of(tmp_path)
     real = module_source.trace
 
-    def wrong(module: nn.Module, card: Card) -> object:
+    def wrong(module: nn.Module, signature: Signature) -> object:
         other = copy.deepcopy(module)
         with torch.no_grad():
             other.mix.weight *= 1.01
-        return real(other, card)
+        return real(other, signature)
 
     monkeypatch.setattr(module_source, "trace", wrong)
-    with pytest.raises(ParityError, match="'mixed' of graph differs"):
+    with pytest.raises(ParityError, match="'mixed' of the denoiser's graph differs"):
         compile_bundle(two_parts(seed=4), first.path, card=TWO_PARTS_CARD)
     assert state_of(tmp_path) == before
 

@@ -70,7 +70,7 @@ def test_the_first_run_reports_phases_and_figures(compiled: tuple[Path, str, str
         for n, phase in enumerate(("load", "graph", "engines", "parity", "write"), 1)
     ]
     assert "compiled in" in stdout
-    assert "parity onnxruntime velocity: relative error" in stdout
+    assert "parity denoiser onnxruntime velocity: relative error" in stdout
     assert "note:" not in stdout
     Bundle.open(out).verify_all()
 
@@ -112,6 +112,9 @@ def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
         (("absent",), 2, "there is no model 'absent'"),
         (("digits", "--card", "absent.json"), 2, "no card can be read"),
         (("digits", "--target", "abacus"), 2, "invalid choice"),
+        (("digits", "--size", "16 by 16"), 2, "is no size; write 64x64 or 64"),
+        (("digits", "--tile", "8x8x8"), 2, "is no size"),
+        (("digits", "--size", "32x32"), 2, "can be chosen for a diffusers folder"),
     ],
 )
 def test_mistakes_are_one_line_and_a_code(
@@ -130,12 +133,12 @@ def test_the_summary_names_notes_and_tells_a_cached_bundle() -> None:
         "f" * 64,
         is_cached=False,
         phases_ms={"load": 1500.0, "graph": 500.0},
-        parity=(Parity("graph", "eps", 1.25e-7),),
+        parity=(Parity("denoiser", "graph", "eps", 1.25e-7),),
         notes=("look here.",),
     )
     assert summarise(made) == [
         "a.bundle: compiled in 2.0 s (id ffffffffffffffff)",
-        "parity graph eps: relative error 1.2e-07",
+        "parity denoiser graph eps: relative error 1.2e-07",
         "note: look here.",
     ]
     cached = Compiled(Path("a.bundle"), "f" * 64, True, {}, (), ())
@@ -146,6 +149,7 @@ def test_the_verb_takes_model_card_and_targets() -> None:
     parser = argparse.ArgumentParser()
     add(parser.add_subparsers())
     words = ["compile", "m", "-o", "o.bundle", "--target", "onnxruntime", "--card", "c.json"]
-    parsed = parser.parse_args(words)
+    parsed = parser.parse_args([*words, "--size", "512x768", "--tile", "32"])
     assert (parsed.model, parsed.out) == ("m", Path("o.bundle"))
     assert (parsed.target, parsed.card) == (["onnxruntime"], Path("c.json"))
+    assert (parsed.size, parsed.tile) == ((512, 768), (32, 32))

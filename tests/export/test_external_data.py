@@ -39,7 +39,7 @@ def test_data_beside_or_below_the_model_is_read(tmp_path: Path, location: str) -
     generator = np.random.default_rng(3)
     x = generator.standard_normal((2, CHANNELS, SIZE)).astype(np.float32)
     time = generator.random(2, np.float32)
-    found = OnnxFile(path, VECTOR_CARD).load().evaluate({"x": x, "time": time})["eps"]
+    found = OnnxFile(path, VECTOR_CARD).load().components[0].evaluate({"x": x, "time": time})["eps"]
     np.testing.assert_allclose(found, foreign.evaluate(model, x, time), rtol=2e-6, atol=2e-6)
 
 

@@ -15,6 +15,7 @@ from denoisert.export.bundle import write_weights
 from denoisert.export.graph.constants import constant, int64
 from denoisert.export.graph.dims import unify_dims
 from denoisert.export.graph.externalise import SMALLEST_BYTES, Location, externalise
+from denoisert.export.graph.signature import denoiser_signature
 from denoisert.export.sources.external_data import tensors
 from denoisert.export.targets.session import open_graph
 from tests.export.foreign import CHANNELS, SIZE, VECTOR_CARD, denoiser, evaluate
@@ -133,7 +134,7 @@ def test_constants_of_one_content_are_one_value() -> None:
 def test_free_names_are_unified_also_between_nodes() -> None:
     proto = onnx.shape_inference.infer_shapes(denoiser(batch="N", time_dims=["M"]))
     model = ir.from_proto(proto)
-    unify_dims(model, VECTOR_CARD)
+    unify_dims(model, denoiser_signature(VECTOR_CARD))
     text = ir.to_proto(model)
     values = (*text.graph.input, *text.graph.output, *text.graph.value_info)
     names = {dim.dim_param for value in values for dim in value.type.tensor_type.shape.dim}
@@ -146,7 +147,7 @@ def test_free_names_are_unified_also_between_nodes() -> None:
 def test_a_graph_that_already_says_lanes_is_not_touched() -> None:
     model = ir.from_proto(denoiser(batch="lanes", time_dims=["lanes"]))
     before = ir.to_proto(model).SerializeToString(deterministic=True)
-    unify_dims(model, VECTOR_CARD)
+    unify_dims(model, denoiser_signature(VECTOR_CARD))
     assert ir.to_proto(model).SerializeToString(deterministic=True) == before
 
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from denoisert.export.sources.module import TorchModule, is_module
+from denoisert.export.sources.module import TorchModule, evaluate_module, is_module
 from denoisert.runtime.errors import ExportError
 from denoisert.runtime.layout import Part
-from tests.export.networks import TWO_PARTS_CARD, ConvDenoiser, TwoParts, card_of
+from tests.export.networks import ConvDenoiser, TwoParts, card_of
 
 
 class Kind(Enum):
@@ -106,7 +106,7 @@ def test_eager_outputs_have_the_names_of_the_card() -> None:
         "picture": np.ones((2, 2, 4, 4), np.float32),
         "time": np.array([0.0, 1.0], np.float32),
     }
-    found = TorchModule(TwoParts(), TWO_PARTS_CARD).evaluate(inputs)
+    found = evaluate_module(TwoParts(), ("mixed", "scaled"), inputs)
     assert {name: value.shape for name, value in found.items()} == {
         "mixed": (2, 6),
         "scaled": (2, 2, 4, 4),
@@ -120,7 +120,7 @@ def test_a_result_that_is_no_tensor_is_refused() -> None:
 
     inputs = {"latent": np.ones((1, 2), np.float32), "time": np.ones(1, np.float32)}
     with pytest.raises(ExportError, match="returns dict"):
-        TorchModule(Named(), CARD).evaluate(inputs)
+        evaluate_module(Named(), ("velocity",), inputs)
 
 
 def test_a_card_with_more_classes_than_the_module_is_refused_with_its_own_error() -> None:
@@ -130,14 +130,14 @@ def test_a_card_with_more_classes_than_the_module_is_refused_with_its_own_error(
         "label": np.array([99]),
     }
     with pytest.raises(ExportError, match=r"ConvDenoiser itself fails .* IndexError"):
-        TorchModule(ConvDenoiser(), card_of()).evaluate(inputs)
+        evaluate_module(ConvDenoiser(), ("velocity",), inputs)
 
 
 def test_parameters_of_zeros_are_noted() -> None:
     module = copy.deepcopy(BASE)
-    assert TorchModule(module, CARD).load().notes == ()
+    assert TorchModule(module, CARD).load().components[0].notes == ()
     nn.init.zeros_(module.linear.weight)
-    (note,) = TorchModule(module, CARD).load().notes
+    (note,) = TorchModule(module, CARD).load().components[0].notes
     assert "1 parameters are all zero (linear.weight)" in note
 
 

@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from denoisert.export.graph.ports import check_ports, read_ports
+from denoisert.export.graph.signature import denoiser_signature
 from denoisert.export.sources.onnx_file import OnnxFile
 from denoisert.runtime.bundle.card import Card, TimeShape
 from denoisert.runtime.errors import DenoiseRTError, ExportError, InvalidInput, UnsupportedOperator
@@ -40,7 +41,7 @@ def refuse(model: onnx.ModelProto, folder: Path, card: Card = VECTOR_CARD) -> st
 @pytest.mark.parametrize("opset", range(17, 24))
 def test_opsets_17_to_23_are_taken_as_they_are(tmp_path: Path, opset: int) -> None:
     model = denoiser(opset=opset)
-    loaded = OnnxFile(save(model, tmp_path / "model.onnx"), VECTOR_CARD).load()
+    loaded = OnnxFile(save(model, tmp_path / "model.onnx"), VECTOR_CARD).load().components[0]
     assert loaded.graph.graph.opset_imports[""] == opset
     assert loaded.notes == ()
     inputs = drawn(3, 3)
@@ -51,7 +52,7 @@ def test_opsets_17_to_23_are_taken_as_they_are(tmp_path: Path, opset: int) -> No
 
 def test_every_free_dimension_becomes_lanes(tmp_path: Path) -> None:
     path = save(denoiser(batch="N", time_dims=["another"]), tmp_path / "model.onnx")
-    graph = OnnxFile(path, VECTOR_CARD).load().graph.graph
+    graph = OnnxFile(path, VECTOR_CARD).load().components[0].graph.graph
     shapes = {value.name: [str(size) for size in value.shape] for value in graph.inputs}
     assert shapes == {"x": ["lanes", "3", "20"], "time": ["lanes"]}
     assert [str(size) for size in graph.outputs[0].shape] == ["lanes", "3", "20"]
@@ -59,7 +60,9 @@ def test_every_free_dimension_becomes_lanes(tmp_path: Path) -> None:
 
 def test_unnamed_dimensions_and_free_sizes_are_fixed_by_the_card(tmp_path: Path) -> None:
     model = denoiser(batch=None, size="width", time_dims=[None])
-    graph = OnnxFile(save(model, tmp_path / "model.onnx"), VECTOR_CARD).load().graph.graph
+    graph = (
+        OnnxFile(save(model, tmp_path / "model.onnx"), VECTOR_CARD).load().components[0].graph.graph
+    )
     assert [str(size) for size in graph.inputs[0].shape] == ["lanes", "3", "20"]
     assert [str(size) for size in graph.inputs[1].shape] == ["lanes"]
 
@@ -67,7 +70,7 @@ def test_unnamed_dimensions_and_free_sizes_are_fixed_by_the_card(tmp_path: Path)
 @pytest.mark.parametrize("dims", [(), (1,)])
 def test_a_scalar_time_is_kept_and_noted(tmp_path: Path, dims: tuple[int, ...]) -> None:
     model = denoiser(time_dims=dims)
-    loaded = OnnxFile(save(model, tmp_path / "model.onnx"), SCALAR_CARD).load()
+    loaded = OnnxFile(save(model, tmp_path / "model.onnx"), SCALAR_CARD).load().components[0]
     assert tuple(loaded.graph.graph.inputs[1].shape) == dims
     assert len(loaded.notes) == 1
     assert "one time per call" in loaded.notes[0]
@@ -79,7 +82,7 @@ def test_a_scalar_time_is_kept_and_noted(tmp_path: Path, dims: tuple[int, ...]) 
 
 def test_a_fixed_batch_is_kept(tmp_path: Path) -> None:
     model = denoiser(batch=4, time_dims=[4])
-    loaded = OnnxFile(save(model, tmp_path / "model.onnx"), VECTOR_CARD).load()
+    loaded = OnnxFile(save(model, tmp_path / "model.onnx"), VECTOR_CARD).load().components[0]
     assert tuple(loaded.graph.graph.inputs[0].shape) == (4, CHANNELS, SIZE)
 
 
@@ -88,7 +91,7 @@ def test_weights_that_are_also_inputs_become_constants(tmp_path: Path) -> None:
     model.graph.input.append(
         helper.make_tensor_value_info("W", TensorProto.FLOAT, [SIZE, SIZE]),
     )
-    loaded = OnnxFile(save(model, tmp_path / "model.onnx"), VECTOR_CARD).load()
+    loaded = OnnxFile(save(model, tmp_path / "model.onnx"), VECTOR_CARD).load().components[0]
     assert [value.name for value in loaded.graph.graph.inputs] == ["x", "time"]
 
 
@@ -203,7 +206,7 @@ def widen_output(model: onnx.ModelProto) -> None:
     [
         (rename_time, r"missing ['time'], not in the card ['t']"),
         (rename_output, "missing ['eps'], not in the card ['noise']"),
-        (widen_output, "is float64; predictions are float32"),
+        (widen_output, "is float64; what is read is float32"),
     ],
 )
 def test_other_names_and_dtypes_than_the_card_s_are_refused(
@@ -215,8 +218,8 @@ def test_other_names_and_dtypes_than_the_card_s_are_refused(
 
 
 def load_and_compare(path: Path, card: Card) -> None:
-    graph = OnnxFile(path, card).load().graph.graph
-    check_ports(card, read_ports(graph.inputs), read_ports(graph.outputs))
+    graph = OnnxFile(path, card).load().components[0].graph.graph
+    check_ports(denoiser_signature(card), read_ports(graph.inputs), read_ports(graph.outputs))
 
 
 def refuse_at_ports(model: onnx.ModelProto, folder: Path, card: Card) -> str:
@@ -260,7 +263,12 @@ def test_an_integer_time_is_taken_when_the_card_says_so(tmp_path: Path) -> None:
         time_shape=TimeShape.LANES,
     )
     path = save(denoiser(time_dtype=TensorProto.INT64), tmp_path / "model.onnx")
-    found = OnnxFile(path, card).load().evaluate({**drawn(2, 2), "time": np.array([0, 1])})
+    found = (
+        OnnxFile(path, card)
+        .load()
+        .components[0]
+        .evaluate({**drawn(2, 2), "time": np.array([0, 1])})
+    )
     assert found["eps"].dtype == np.float32
 
 

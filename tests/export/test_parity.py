@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from denoisert.export.graph.ports import card_inputs
+from denoisert.export.graph.signature import MORE, denoiser_signature
 from denoisert.export.parity import (
     BOUND,
-    LANES,
     draw_trials,
     find_dead_inputs,
     measure,
@@ -18,8 +17,8 @@ from denoisert.runtime.engines.engine import Port
 from denoisert.runtime.errors import ParityError
 from tests.export.networks import card_of
 
-CARD = card_of()
-PORTS = card_inputs(CARD)
+SIGNATURE = denoiser_signature(card_of())
+PORTS = SIGNATURE.inputs
 
 Arrays = dict[str, np.ndarray]
 
@@ -34,14 +33,14 @@ def generator() -> np.random.Generator:
 
 
 def test_an_equal_graph_has_parity_zero_and_every_number_of_lanes_is_tried() -> None:
-    trials = draw_trials(CARD, PORTS, network, generator())
-    assert tuple(len(trial.inputs["latent"]) for trial in trials) == LANES
-    (figure,) = measure("graph", trials, network)
+    trials = draw_trials(SIGNATURE, PORTS, network, generator())
+    assert tuple(len(trial.inputs["latent"]) for trial in trials) == MORE
+    (figure,) = measure("denoiser", "graph", trials, network)
     assert (figure.graph, figure.output, figure.relative_error) == ("graph", "velocity", 0.0)
 
 
 def test_the_figure_is_the_largest_error_relative_to_the_largest_value() -> None:
-    trials = draw_trials(CARD, PORTS, network, generator())
+    trials = draw_trials(SIGNATURE, PORTS, network, generator())
 
     def shifted(inputs: Arrays) -> Arrays:
         value = network(inputs)["velocity"].copy()
@@ -49,7 +48,7 @@ def test_the_figure_is_the_largest_error_relative_to_the_largest_value() -> None
             value[1, 1, 2, 3] += 0.5 * BOUND * np.abs(value).max()
         return {"velocity": value}
 
-    (figure,) = measure("graph", trials, shifted)
+    (figure,) = measure("denoiser", "graph", trials, shifted)
     assert figure.relative_error == pytest.approx(0.5 * BOUND, rel=1e-3)
 
 
@@ -64,9 +63,13 @@ def test_the_figure_is_the_largest_error_relative_to_the_largest_value() -> None
     ],
 )
 def test_a_wrong_graph_is_refused_with_its_figure(spoil) -> None:
-    trials = draw_trials(CARD, PORTS, network, generator())
-    with pytest.raises(ParityError, match=r"'velocity' of onnxruntime differs .* by (inf|\d\.\d)"):
-        measure("onnxruntime", trials, lambda x: {"velocity": spoil(network(x)["velocity"])})
+    trials = draw_trials(SIGNATURE, PORTS, network, generator())
+    with pytest.raises(
+        ParityError, match=r"'velocity' of the denoiser's onnxruntime differs .* by (inf|\d\.\d)"
+    ):
+        measure(
+            "denoiser", "onnxruntime", trials, lambda x: {"velocity": spoil(network(x)["velocity"])}
+        )
 
 
 def test_a_source_with_values_that_are_not_finite_is_refused() -> None:
@@ -77,12 +80,12 @@ def test_a_source_with_values_that_are_not_finite_is_refused() -> None:
         np.errstate(divide="ignore", invalid="ignore"),
         pytest.raises(ParityError, match="not finite"),
     ):
-        draw_trials(CARD, PORTS, broken, generator())
+        draw_trials(SIGNATURE, PORTS, broken, generator())
 
 
 def test_a_fixed_number_of_lanes_is_the_only_one_tried() -> None:
     ports = tuple(Port(port.name, port.dtype, (4, *port.dims[1:])) for port in PORTS)
-    trials = draw_trials(CARD, ports, network, generator())
+    trials = draw_trials(SIGNATURE, ports, network, generator())
     assert [len(trial.inputs["latent"]) for trial in trials] == [4]
 
 
@@ -92,17 +95,17 @@ def test_an_input_that_changes_nothing_is_named(name: str) -> None:
         constant = np.ones_like(inputs[name])
         return network({**inputs, name: constant})
 
-    notes = list(find_dead_inputs(CARD, PORTS, deaf, generator()))
+    notes = list(find_dead_inputs(SIGNATURE, PORTS, deaf, generator()))
     assert len(notes) == 1
     assert f"input '{name}' hardly changes" in notes[0]
-    assert not list(find_dead_inputs(CARD, PORTS, network, generator()))
+    assert not list(find_dead_inputs(SIGNATURE, PORTS, network, generator()))
 
 
 def test_an_output_of_zeros_is_named() -> None:
     def silent(inputs: Arrays) -> Arrays:
         return {"velocity": 0 * inputs["latent"]}
 
-    notes = list(find_dead_inputs(CARD, PORTS, silent, generator()))
+    notes = list(find_dead_inputs(SIGNATURE, PORTS, silent, generator()))
     assert "output 'velocity' is zero everywhere: parity on it proves nothing." in notes
 
 

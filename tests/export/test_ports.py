@@ -7,14 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from denoisert.export.graph.ports import (
-    LANES,
-    card_inputs,
-    card_outputs,
-    check_ports,
-    graph_lanes,
-)
-from denoisert.export.random_inputs import draw_inputs, draw_times, fit_inputs
+from denoisert.export.graph.ports import check_ports, graph_lanes
+from denoisert.export.graph.signature import LANES, denoiser_signature
+from denoisert.export.random_inputs import draw_times, fit_inputs
 from denoisert.runtime.bundle.card import TimeShape
 from denoisert.runtime.bundle.condition import ConditionInput, Source
 from denoisert.runtime.engines.engine import Port
@@ -28,6 +23,7 @@ INPUTS = (
     Port("label", "int64", (LANES,)),
 )
 OUTPUTS = (Port("velocity", "float32", (LANES, 2, 6, 6)),)
+SIGNATURE = denoiser_signature(card_of())
 
 
 def with_dims(ports: tuple[Port, ...], name: str, *dims: int | str) -> tuple[Port, ...]:
@@ -35,16 +31,16 @@ def with_dims(ports: tuple[Port, ...], name: str, *dims: int | str) -> tuple[Por
 
 
 def test_the_card_names_inputs_and_outputs() -> None:
-    assert set(card_inputs(card_of())) == set(INPUTS)
-    assert card_outputs(TWO_PARTS_CARD) == ("mixed", "scaled")
+    assert set(SIGNATURE.inputs) == set(INPUTS)
+    assert denoiser_signature(TWO_PARTS_CARD).output_names == ("mixed", "scaled")
 
 
 def test_fitting_ports_are_accepted() -> None:
-    check_ports(card_of(), INPUTS, OUTPUTS)
-    assert graph_lanes(card_of(), INPUTS) == LANES
+    check_ports(SIGNATURE, INPUTS, OUTPUTS)
+    assert graph_lanes(SIGNATURE, INPUTS) == LANES
     fixed = tuple(dataclasses.replace(p, dims=(3, *p.dims[1:])) for p in (*INPUTS, *OUTPUTS))
-    check_ports(card_of(), fixed[:3], fixed[3:])
-    assert graph_lanes(card_of(), fixed[:3]) == 3
+    check_ports(SIGNATURE, fixed[:3], fixed[3:])
+    assert graph_lanes(SIGNATURE, fixed[:3]) == 3
 
 
 @pytest.mark.parametrize(
@@ -61,7 +57,7 @@ def test_fitting_ports_are_accepted() -> None:
 )
 def test_other_inputs_are_refused(name: str, dims: tuple[int | str, ...], words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
-        check_ports(card_of(), with_dims(INPUTS, name, *dims), OUTPUTS)
+        check_ports(SIGNATURE, with_dims(INPUTS, name, *dims), OUTPUTS)
 
 
 @pytest.mark.parametrize(
@@ -70,22 +66,22 @@ def test_other_inputs_are_refused(name: str, dims: tuple[int | str, ...], words:
 )
 def test_other_outputs_are_refused(dims: tuple[int | str, ...]) -> None:
     with pytest.raises(InvalidInput, match="'velocity' has shape"):
-        check_ports(card_of(), INPUTS, with_dims(OUTPUTS, "velocity", *dims))
+        check_ports(SIGNATURE, INPUTS, with_dims(OUTPUTS, "velocity", *dims))
 
 
 def test_more_channels_than_the_card_reads_are_accepted() -> None:
-    check_ports(card_of(), INPUTS, with_dims(OUTPUTS, "velocity", LANES, 4, 6, 6))
+    check_ports(SIGNATURE, INPUTS, with_dims(OUTPUTS, "velocity", LANES, 4, 6, 6))
 
 
 def test_drawn_inputs_fit_the_card() -> None:
     conditions = (
         ConditionInput("label", Source.CLASS_LABEL, "int64", (), 3, 5.0),
-        ConditionInput("tokens", Source.ENCODER_OUTPUT, "float32", (4, 2)),
-        ConditionInput("mask", Source.TOKEN_MASK, "bool", (4,)),
+        ConditionInput("tokens", Source.EXTERNAL_ARRAY, "float32", (4, 2)),
+        ConditionInput("mask", Source.MASK, "bool", (4,)),
     )
     card = card_of(conditions=conditions)
-    drawn = draw_inputs(card, 300, np.random.default_rng(1))
-    for port in card_inputs(card):
+    drawn = denoiser_signature(card).draw(300, np.random.default_rng(1))
+    for port in denoiser_signature(card).inputs:
         assert drawn[port.name].shape == port.shape(300)
         assert drawn[port.name].dtype.name == port.dtype
     assert set(drawn["label"]) == {0, 1, 2, 5}, "with the null class"
@@ -94,9 +90,9 @@ def test_drawn_inputs_fit_the_card() -> None:
 
 
 def test_drawn_inputs_are_fresh_unless_the_generator_is_the_same() -> None:
-    first, again = (draw_inputs(card_of(), 2, np.random.default_rng(8)) for _ in range(2))
+    first, again = (SIGNATURE.draw(2, np.random.default_rng(8)) for _ in range(2))
     np.testing.assert_array_equal(first["latent"], again["latent"])
-    other = draw_inputs(card_of(), 2, np.random.default_rng(9))
+    other = SIGNATURE.draw(2, np.random.default_rng(9))
     assert not np.array_equal(first["latent"], other["latent"])
 
 
@@ -117,7 +113,7 @@ def test_times_are_those_of_training() -> None:
 @pytest.mark.parametrize("dims", [(), (1,)])
 def test_a_scalar_time_takes_the_shape_that_the_graph_wants(dims: tuple[int, ...]) -> None:
     card = card_of(time_shape=TimeShape.SCALAR)
-    drawn = draw_inputs(card, 4, np.random.default_rng(3))
+    drawn = denoiser_signature(card).draw(4, np.random.default_rng(3))
     ports = with_dims(INPUTS, "time", *dims)
     fitted = fit_inputs(drawn, ports)
     assert fitted["time"].shape == dims

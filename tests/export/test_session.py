@@ -9,7 +9,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from denoisert.export.targets.onnxruntime import fixed_lanes
 from denoisert.export.targets.session import open_graph, open_reference
 from denoisert.runtime.errors import ExportError, UnsupportedOperator
 from tests.export.foreign import CHANNELS, SIZE, denoiser, point_outside, save, weight_of
@@ -55,8 +54,3 @@ def test_inputs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     }
     with pytest.raises(ExportError, match="cannot run small"):
         evaluate(wrong)
-
-
-def test_fixed_lanes_are_the_only_bucket() -> None:
-    assert fixed_lanes("lanes") == ()
-    assert fixed_lanes(3) == (3,)

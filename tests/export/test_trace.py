@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from denoisert.export.graph.ports import LANES
+from denoisert.export.graph.signature import LANES, denoiser_signature
 from denoisert.export.graph.trace import evaluating, trace
 from denoisert.runtime.bundle.card import TimeShape
 from denoisert.runtime.bundle.condition import ConditionInput, Source
@@ -61,7 +61,7 @@ def test_graph_equals_the_module_at_any_number_of_lanes(
 def test_two_parts_and_two_outputs() -> None:
     torch.manual_seed(1)
     module = TwoParts()
-    model = trace(module, TWO_PARTS_CARD)
+    model = trace(module, denoiser_signature(TWO_PARTS_CARD))
     generator = np.random.default_rng(2)
     inputs = {
         "sound": generator.standard_normal((3, 3)).astype(np.float32),
@@ -83,7 +83,7 @@ def test_tracing_says_nothing_and_changes_no_mode(
     with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "`isinstance", FutureWarning)  # raised outside of ours
-        trace(module, TWO_PARTS_CARD)
+        trace(module, denoiser_signature(TWO_PARTS_CARD))
     assert (module.training, module.mix.training) == (True, False)
     assert not [record for record in caplog.records if "torchvision" in record.getMessage()]
     assert "torch.onnx" not in "".join(capfd.readouterr())
@@ -95,7 +95,7 @@ def test_dropout_is_off_in_the_graph() -> None:
             return nn.functional.dropout(latent, 0.5, self.training) * time[:, None]
 
     card = card_of((Part("latent", (2,)),), conditions=())
-    model = trace(Dropping().train(), card)
+    model = trace(Dropping().train(), denoiser_signature(card))
     assert "Dropout" not in {node.op_type for node in model.graph}
 
 
@@ -118,21 +118,21 @@ class ThreeOutputs(nn.Module):
 def test_modules_that_torch_cannot_export_for_any_batch_are_refused(kind: type[nn.Module]) -> None:
     card = card_of((Part("latent", (2,)),), conditions=())
     with pytest.raises(ExportError, match=kind.__name__):
-        trace(kind(), card)
+        trace(kind(), denoiser_signature(card))
 
 
 def test_a_forward_with_other_names_is_refused(conv_module: ConvDenoiser) -> None:
-    tokens = ConditionInput("tokens", Source.ENCODER_OUTPUT, "float32", (4, 8))
+    tokens = ConditionInput("tokens", Source.EXTERNAL_ARRAY, "float32", (4, 8))
     with pytest.raises(InvalidInput, match=r"tokens.*forward takes \['latent', 'time', 'label'\]"):
-        trace(conv_module, card_of(conditions=(tokens,)))
+        trace(conv_module, denoiser_signature(card_of(conditions=(tokens,))))
 
 
 def test_a_scalar_time_is_refused_for_modules(conv_module: ConvDenoiser) -> None:
     with pytest.raises(InvalidInput, match="one time per lane"):
-        trace(conv_module, card_of(time_shape=TimeShape.SCALAR))
+        trace(conv_module, denoiser_signature(card_of(time_shape=TimeShape.SCALAR)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_precisions_are_refused(dtype: torch.dtype) -> None:
     with pytest.raises(ExportError, match=r"enter.weight is torch\..*module.float"):
-        trace(ConvDenoiser().to(dtype), card_of())
+        trace(ConvDenoiser().to(dtype), denoiser_signature(card_of()))

@@ -11,9 +11,10 @@ import functools
 import importlib.util
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -57,12 +58,25 @@ class Noises:
         return self.left.pop(0).reshape(shape)
 
 
-def sample(
+class Stage(NamedTuple):
+    """One evaluation inside diffusers' loop: its time, the state before it, what the network said.
+
+    after: the scheduler's answer. ends_step: whether a step of the grid is complete with it.
+    """
+
+    time: float
+    before: np.ndarray
+    output: np.ndarray
+    after: object
+    ends_step: bool
+
+
+def stages(
     scheduler: object,
     network: Callable[[np.ndarray, float], np.ndarray],
     start: np.ndarray,
     **step: object,
-) -> np.ndarray:
+) -> Iterator[Stage]:
     """diffusers' own loop: scale the input, ask the network, step.
 
     Args:
@@ -73,10 +87,33 @@ def sample(
     """
     x = torch.from_numpy(start)
     noises = list(step.pop("variance_noise", []))
-    for t in scheduler.timesteps:
+    last = len(scheduler.timesteps) - 1
+    for index, t in enumerate(scheduler.timesteps):
         scaled = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
         output = torch.from_numpy(network(scaled.numpy(), float(t)))
         extra = {"variance_noise": torch.from_numpy(noises.pop(0))} if noises else {}
-        x = scheduler.step(output, t, x, **step, **extra).prev_sample
+        after = scheduler.step(output, t, x, **step, **extra)
+        ends = getattr(scheduler, "state_in_first_order", True) or index == last
+        yield Stage(float(t), x.numpy(), output.numpy(), after, ends)
+        x = after.prev_sample
     assert x.dtype == torch.float64
-    return x.numpy()
+
+
+def sample(
+    scheduler: object,
+    network: Callable[[np.ndarray, float], np.ndarray],
+    start: np.ndarray,
+    **step: object,
+) -> np.ndarray:
+    """What the loop of `stages` ends in."""
+    *_, last = stages(scheduler, network, start, **step)
+    return last.after.prev_sample.numpy()
+
+
+def clean(scheduler: object, stage: Stage) -> np.ndarray:
+    """The clean estimate of the stage that has just run, as the scheduler itself has it."""
+    if hasattr(stage.after, "pred_original_sample"):
+        return stage.after.pred_original_sample.numpy()
+    if hasattr(scheduler, "model_outputs"):
+        return scheduler.model_outputs[-1].numpy()  # a DPM solver keeps them converted
+    return stage.before - stage.time / 1000 * stage.output  # flow: x = (1 - t) x0 + t eps

@@ -76,6 +76,16 @@ def theirs(scheduler, network, noise, grid=None, **step):
     return float64.sample(scheduler, network, start, **step).reshape(-1) * last
 
 
+def their_estimates(scheduler, network, noise, grid=None, **step):
+    """diffusers' clean estimate at the end of every step, from the same noise."""
+    start = noise[0].reshape(SHAPE) / (1.0 if grid is None else grid.alpha[0])
+    return [
+        float64.clean(scheduler, stage).reshape(-1)
+        for stage in float64.stages(scheduler, network, start, **step)
+        if stage.ends_step
+    ]
+
+
 def assert_close(found, expected, tolerance=TOLERANCE):
     error = np.abs(found - expected).max() / np.abs(expected).max()
     assert error <= tolerance, f"relative error {error:.2e}"

@@ -5,8 +5,10 @@ from pathlib import Path
 from denoisert.export import compile_bundle
 from denoisert.runtime.bundle.card import Recommended, Training
 from denoisert.runtime.bundle.open import Bundle
-from denoisert.runtime.engines.choice import choose, load
+from denoisert.runtime.components import Components
+from denoisert.runtime.engines.choice import DENOISER, choose, load
 from denoisert.runtime.engines.denoiser import Denoiser
+from denoisert.runtime.options import Options
 from denoisert.runtime.runtime import Runtime
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.schedules import ScaledLinear, Trailing
@@ -26,9 +28,19 @@ def compiled(toy: Toy, folder: Path, **card: object) -> Path:
     return out
 
 
-def watched(path: Path, *, slots: int = 8, **spy: object) -> tuple[Runtime, Spy]:
+def watched(
+    path: Path,
+    *,
+    slots: int = 8,
+    queue: int = 64,
+    memory_bytes: int | None = None,
+    **spy: object,
+) -> tuple[Runtime, Spy]:
     """A runtime as `Runtime.open` makes it, with a spy for its engine."""
     bundle = Bundle.open(path)
-    card, engine = bundle.card, Spy(load(bundle, choose(bundle), 1), **spy)
+    card, choice = bundle.card, choose(bundle)
+    engine = Spy(load(bundle, choice, DENOISER, 1), **spy)
     denoiser = Denoiser(engine, card.network, card.conditions, card.layout)
-    return Runtime(bundle, denoiser, "watched", slots=slots), engine
+    return Runtime(
+        bundle, choice, [Components(denoiser)], Options(slots, queue, memory_bytes=memory_bytes)
+    ), engine

@@ -6,6 +6,7 @@ from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.guidance import CFG, Unguided
 from denoisert.runtime.sampling.operations import Clip, DynamicThreshold
 from denoisert.runtime.sampling.parametrisation import Parametrisation
+from denoisert.runtime.sampling.previews import with_previews
 from denoisert.runtime.sampling.rows import Program
 from denoisert.runtime.sampling.schedules import Flow, ScaledLinear, Trailing
 from denoisert.runtime.sampling.solvers import (
@@ -41,11 +42,14 @@ GUIDANCE = [
 OPERATIONS = [None, Clip(-1.5, 1.5), DynamicThreshold(0.9, 3.0)]
 
 
-def flow_table(solver=None, steps=6, guidance=None, operation=None, *, shift=1.5, strength=None):
+def flow_table(
+    solver=None, steps=6, guidance=None, operation=None, *, shift=1.5, strength=None, previews=0
+):
     """A table on the linear path."""
     grid = Trailing().grid(Flow(shift=shift), steps)
     grid = grid if strength is None else grid.tail(strength)
     rows = (solver or Euler()).rows(grid)
+    rows = with_previews(rows, previews) if previews else rows
     return fold(rows, Parametrisation.FLOW, guidance or Unguided(), operation)
 
 
@@ -59,11 +63,12 @@ def pick(rng: np.random.Generator, choices: list):
     return choices[int(rng.integers(len(choices)))]
 
 
-def random_table(rng: np.random.Generator):
+def random_table(rng: np.random.Generator, previews: int = 0):
     """Any solver, 1 to 12 steps, any guidance, sometimes an operation."""
     solver, guidance, operation = (pick(rng, many) for many in (SOLVERS, GUIDANCE, OPERATIONS))
     shift = float(rng.uniform(1, 3))
-    return flow_table(solver, int(rng.integers(1, 13)), guidance, operation, shift=shift)
+    steps = int(rng.integers(1, 13))
+    return flow_table(solver, steps, guidance, operation, shift=shift, previews=previews)
 
 
 def random_work(rng: np.random.Generator, table=None):

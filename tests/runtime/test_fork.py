@@ -25,11 +25,11 @@ def runtime(tmp_path_factory):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_is_refused_and_the_parent_goes_on(runtime):
     wanted = runtime.generate(REQUEST).flat
-    with held_by_another_thread(runtime._lock):
+    with held_by_another_thread(runtime._desk._changed):
         child = os.fork()
         if child == 0:
             exit_with(runtime)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
     assert np.array_equal(runtime.generate(REQUEST).flat, wanted)
 
 
@@ -65,12 +65,14 @@ def exit_with(runtime):
 
 
 def refusals(runtime):
-    """How many of three calls a forked child is refused; closing there is harmless."""
+    """How many of five calls a forked child is refused; closing there is harmless."""
     refused = 0
     for ask in (
         lambda: runtime.generate(REQUEST),
         lambda: runtime.generate([]),
         lambda: runtime.plan(REQUEST),
+        lambda: runtime.submit(REQUEST),
+        runtime.stats,
     ):
         try:
             ask()

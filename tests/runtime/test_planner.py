@@ -9,7 +9,10 @@ import pytest
 from denoisert.runtime import CFG, Condition, Heun, Request, Runtime, Start
 from denoisert.runtime.bundle.card import TimeShape
 from denoisert.runtime.devices.device import grown
+from denoisert.runtime.errors import InvalidInput, OutOfProfile
 from denoisert.runtime.layout import Part, StateLayout
+from denoisert.runtime.measure.estimate import Basis, Estimate
+from denoisert.runtime.measure.profile import Call, Profile, ProfileKey
 from denoisert.runtime.plan import Plan, pool_bytes, widest_row
 from denoisert.runtime.planner import Planner
 from denoisert.runtime.sampler import TableCache
@@ -34,13 +37,31 @@ def test_a_plan_says_engine_sampler_work_memory_and_time(planner):
         "sampler  Heun(), 9 steps, 16 stages, 32 evaluations per picture",
         "work     4 picture(s), up to 8 lanes per call",
         f"memory   {plan.memory_bytes / 2**20:.2f} MiB for latents and lanes",
-        "time     unknown, nothing measured yet",
+        f"time     {Estimate()}",
     ]
 
 
-def test_a_known_time_is_shown_in_seconds():
-    plan = Plan("here", Euler(), 1, 1, 1, 1, 1, 0, 1.25, ("one", "two"))
-    assert str(plan).splitlines()[-3:] == ["time     1.250 s", "note     one", "note     two"]
+def test_a_known_time_is_shown_with_what_it_rests_on():
+    time = Estimate(1.25, Basis.MEASURED)
+    plan = Plan("here", Euler(), 1, 1, 1, 1, 1, 0, time, ("one", "two"))
+    lines = ["time     1.250 s (measured)", "note     one", "note     two"]
+    assert str(plan).splitlines()[-3:] == lines
+
+
+@pytest.mark.parametrize(
+    ("images", "calls"),
+    [(1, {2: 5}), (4, {8: 5}), (8, {16: 5}), (19, {16: 10, 6: 5})],
+)
+def test_expected_time_counts_every_call_of_the_denoiser(tmp_path, images, calls):
+    """Eight slots, two lanes each: full rounds first, the rest in a smaller bucket."""
+    toy = perceptron()
+    seconds = {lanes: 0.01 * lanes**0.5 for lanes in range(1, 17)}
+    measured = tuple(Call("denoiser", lanes, time) for lanes, time in seconds.items())
+    profile = Profile(ProfileKey("b", "t", "d", 1, {}), measured)
+    planner = Planner(toy.denoiser(tmp_path), TableCache(toy.card()), "here", 8, profile=profile)
+    time = planner.plan(Request(3, images=images, guidance=CFG(2.0))).plan.time
+    assert time.basis is Basis.MEASURED
+    assert time.seconds == pytest.approx(sum(seconds[b] * times for b, times in calls.items()))
 
 
 @pytest.mark.parametrize("guidance", GUIDANCE, ids=repr)
@@ -108,16 +129,49 @@ def test_widest_row_counts_branches_that_are_asked():
 
 
 def test_conditions_follow_the_table(planner):
-    assert len(planner.plan(Request(3)).conditions) == 1
-    assert len(planner.plan(Request(3, guidance=CFG(1.0))).conditions) == 1
+    assert len(planner.plan(Request(3)).conditions.lanes) == 1
+    assert len(planner.plan(Request(3, guidance=CFG(1.0))).conditions.lanes) == 1
     two = planner.plan(Request(Condition(3, negative=5), guidance=CFG(0.0))).conditions
-    assert [int(each["label"]) for each in two] == [3, 5]
+    assert [int(each.given["label"]) for each in two.lanes] == [3, 5]
 
 
 def test_a_start_latent_becomes_the_source(planner):
     latent = np.random.default_rng(1).standard_normal((2, 6, 5))
     planned = planner.plan(Request(3, start=Start(latent)))
-    assert planned.externals["source"].shape == (1, 60)
-    assert planned.externals["source"].dtype == np.float32
+    assert planned.start.shape == (1, 60)
+    assert planned.start.dtype == np.float32
     assert planned.table.externals == ("source",)
-    assert planner.plan(Request(3)).externals == {}
+    assert planner.plan(Request(3)).start is None
+
+
+def test_previews_are_part_of_the_table(planner):
+    plain, shown = planner.plan(Request(3)), planner.plan(Request(3), previews=2)
+    assert (plain.previews, shown.previews) == (0, 2)
+    assert plain.table.fingerprint != shown.table.fingerprint
+    with pytest.raises(InvalidInput, match="previews -1"):
+        planner.plan(Request(3), previews=-1)
+
+
+def test_what_the_branches_are_told_is_counted(planner):
+    assert planner.plan(Request(3)).told_bytes == 8
+    assert planner.plan(Request(3, guidance=CFG(2.0))).told_bytes == 16
+
+
+def test_prompts_and_pictures_of_a_text_bundle(text_bundle):
+    """Size in pixels, tokenised prompts, a picture to start from: all of it before any work."""
+    with Runtime.open(text_bundle, threads=1) as runtime:
+        planner = runtime._intake.planner
+        planned = planner.plan(Request("red apple", size=(32, 32), guidance=CFG(4.0)))
+        assert [prompt.encoder for prompt in planned.conditions.prompts] == ["text_encoder"] * 2
+        assert planned.told_bytes == 2 * 16 * 32 * 4
+        assert planned.pixel_bytes == 32 * 32 * 3
+        with pytest.raises(OutOfProfile, match="compiled for 32x32"):
+            planner.plan(Request("red apple", size=(8, 8)))
+        picture = np.full((32, 32, 3), 200, np.uint8)
+        started = planner.plan(Request("red apple", start=Start(picture, 0.5)))
+        assert started.start is None
+        assert np.array_equal(started.picture, picture)
+        with pytest.raises(InvalidInput, match="compiled for uint8"):
+            planner.plan(Request("red apple", start=Start(picture[:16], 0.5)))
+        assert "truncated" in str(planner.plan(Request("red apple " * 99)).plan)
+        assert runtime.stats()["ticks"] == runtime.stats()["text_ms"] == 0

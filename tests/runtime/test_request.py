@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from denoisert.runtime import CFG, Condition, Euler, Limits, Request, Start, Trailing, Unguided
 from denoisert.runtime.errors import DenoiseRTError, InvalidInput
@@ -86,6 +90,70 @@ def test_start_strength_is_a_share(strength: float) -> None:
 def test_memory_limits_are_bytes(memory_bytes: object) -> None:
     with pytest.raises(InvalidInput, match="memory_bytes"):
         Limits(memory_bytes=memory_bytes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("deadline_s", [1e-3, 1, 10**6, np.float32(2.5), None])
+def test_deadlines_in_seconds(deadline_s: float | None) -> None:
+    assert Limits(deadline_s=deadline_s).deadline_s == deadline_s
+
+
+@pytest.mark.parametrize("deadline_s", [0, -1, 0.0, np.nan, np.inf, 10**6 + 1, "5", True, 10**400])
+def test_other_deadlines_are_refused(deadline_s: object) -> None:
+    with pytest.raises(InvalidInput, match="deadline_s"):
+        Limits(deadline_s=deadline_s)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("priority", [-1000, 0, 1000, np.int64(3)])
+def test_priorities_are_whole_numbers(priority: int) -> None:
+    assert Limits(priority=priority).priority == priority
+    assert Limits().priority == 0
+
+
+@pytest.mark.parametrize("priority", [-1001, 1001, 0.5, None, "high", True])
+def test_other_priorities_are_refused(priority: object) -> None:
+    with pytest.raises(InvalidInput, match="priority"):
+        Limits(priority=priority)  # type: ignore[arg-type]
+
+
+def test_prompts_have_a_ceiling() -> None:
+    assert Request("x" * 10**6).condition == "x" * 10**6
+    long = "x" * (10**6 + 1)
+    for build in (
+        lambda: Request(long),
+        lambda: Request({"text_encoder": long}),
+        lambda: Condition("short", negative=long),
+        lambda: Condition("short", negative={"text_encoder": long}),
+    ):
+        with pytest.raises(InvalidInput, match="1000001 characters") as caught:
+            build()
+        assert len(str(caught.value)) < 100
+
+
+@pytest.mark.parametrize(
+    ("value", "is_picture"),
+    [
+        (np.zeros((8, 8, 3), np.uint8), True),
+        (Image.new("RGB", (8, 8)), True),
+        (np.zeros((8, 8, 3), np.float32), False),
+        (np.zeros((3, 8, 8), np.uint8), False),
+        (np.zeros((8, 8), np.uint8), False),
+        ([[1.0, 2.0]], False),
+    ],
+    ids=["uint8", "PIL", "float", "channels first", "grey", "lists"],
+)
+def test_a_start_knows_a_picture_from_a_latent(value: object, is_picture: bool) -> None:
+    assert Start(value).is_picture == is_picture  # type: ignore[arg-type]
+
+
+def test_a_request_does_not_import_pillow() -> None:
+    """Whoever has a PIL image has imported it already."""
+    code = (
+        "import sys, numpy as np\n"
+        "from denoisert.runtime import Request, Start\n"
+        "assert not Request('red', start=Start(np.zeros(4))).start.is_picture\n"
+        "assert not {'PIL', 'tokenizers', 'onnxruntime'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_every_refusal_is_also_a_value_error_of_our_tree() -> None:

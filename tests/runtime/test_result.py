@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from denoisert.runtime.bundle.picture import Picture
+from denoisert.runtime.codec.pixels import pixel_values
 from denoisert.runtime.errors import InvalidInput, NonFinite
 from denoisert.runtime.layout import Part, StateLayout
-from denoisert.runtime.result import Result, pixel_values
+from denoisert.runtime.result import Result
 
 GREY = StateLayout((Part("latent", (1, 4, 6)),))
 COLOUR = StateLayout((Part("latent", (3, 5, 4)),))

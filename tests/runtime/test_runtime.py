@@ -84,7 +84,7 @@ def test_latents_and_pictures_have_the_cards_shape(runtime):
     assert result.latents["latent"].shape == (3, 2, 6, 5)
     with pytest.raises(InvalidInput, match="not pictures"):
         _ = result.images
-    assert set(result.phases) == {"plan", "ticks", "engine"}
+    assert set(result.phases) == {"plan", "queue", "ticks", "engine"}
     assert 0 < result.phases["engine"] < result.phases["ticks"]
 
 
@@ -109,20 +109,27 @@ def test_a_raising_progress_callback_leaves_the_runtime_usable(runtime):
     wanted = runtime.generate(MANY)
     with pytest.raises(Stop):
         runtime.generate(MANY, progress=stop)
-    assert not runtime._pool.outcomes
-    assert runtime._pool.is_idle
+    assert runtime.stats()["requests_running"] == runtime.stats()["requests_waiting"] == 0
     for result, same in zip(runtime.generate(MANY), wanted, strict=True):
         assert np.array_equal(result.flat, same.flat)
 
 
-def test_a_progress_callback_cannot_start_another_run(runtime):
-    with pytest.raises(EngineError, match="progress callback"):
-        runtime.generate(MANY[0], progress=lambda *_: runtime.generate(MANY[1]))
-    with pytest.raises(EngineError, match="progress callback"):
-        runtime.generate(MANY[0], progress=lambda *_: runtime.close())
-    plans = []
-    runtime.generate(MANY[0], progress=lambda *_: plans.append(runtime.plan(MANY[1])))
-    assert len(plans) == 5
+def test_a_progress_callback_may_use_the_runtime(runtime):
+    """It runs in the caller's thread: the loop goes on meanwhile, and nothing waits for it."""
+    wanted = [runtime.generate(request).flat for request in MANY]
+    inner, plans = [], []
+
+    def nest(done, total):
+        plans.append(runtime.plan(MANY[1]))
+        if not inner:
+            inner.append(runtime.generate(MANY[1]).flat)
+
+    found = runtime.generate([MANY[0], MANY[2]], progress=nest)
+    assert np.array_equal(inner[0], wanted[1])
+    assert [np.array_equal(r.flat, wanted[i]) for r, i in zip(found, (0, 2), strict=True)] == [
+        True
+    ] * 2
+    assert 1 <= len(plans) <= 5 + 2 * 4  # news that came during a callback comes as one
 
 
 def test_the_trace_shows_plan_ticks_and_engine(runtime, tmp_path):
@@ -132,7 +139,7 @@ def test_the_trace_shows_plan_ticks_and_engine(runtime, tmp_path):
     trace.write(path)
     spans = [e for e in json.loads(path.read_text())["traceEvents"] if e["ph"] == "X"]
     names = [span["name"] for span in spans]
-    assert names.count("plan") == 1
+    assert names.count("plan") == names.count("queue") == names.count("ticks") == len(MANY)
     assert names.count("tick") == names.count("engine") >= 9
     for tick, engine in zip(
         *([s for s in spans if s["name"] == name] for name in ("tick", "engine")), strict=True
@@ -140,6 +147,7 @@ def test_the_trace_shows_plan_ticks_and_engine(runtime, tmp_path):
         assert tick["ts"] <= engine["ts"] + 1e-3
         assert engine["ts"] + engine["dur"] <= tick["ts"] + tick["dur"] + 1e-3
         assert 1 <= tick["args"]["slots"] <= 8
+        assert engine["args"]["lanes"] >= tick["args"]["slots"]
 
 
 def test_calls_from_four_threads_give_right_results(runtime):
@@ -171,7 +179,7 @@ def test_only_requests_are_taken(runtime, wrong):
 def test_closing_releases_the_session_and_refuses_more(bundle):
     with Runtime.open(bundle) as opened:
         opened.generate(MANY[0])
-        session = weakref.ref(opened._denoiser.engine._session)
+        session = weakref.ref(opened._crew.loops[0]._pool.denoisers[0].engine._session)
     opened.close()
     gc.collect()
     assert session() is None

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from denoisert.runtime import CFG, DDIM, DPMpp2M, Euler, Karras, Request, Start, Trailing
+from denoisert.runtime import CFG, DDIM, DPMpp2M, Euler, Heun, Karras, Request, Start, Trailing
 from denoisert.runtime.bundle.card import Recommended, Training
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampler import CACHED_TABLES, Sampler, TableCache, compile_table
@@ -46,6 +46,24 @@ def test_strength_cuts_the_grid():
     assert part.grid(CARD).steps == 4
     assert np.array_equal(part.grid(CARD).alpha, whole.grid(CARD).alpha[4:])
     assert compile_table(part, CARD).externals == ("source",)
+
+
+def test_previews_make_another_table_with_a_tape():
+    cache = TableCache(CARD)
+    plain = Sampler(Heun(), Trailing(), 6, CFG(2.0))
+    table, shown = cache.table(plain), cache.table(replace(plain, previews=2))
+    assert table.fingerprint == flow_table(Heun(), 6, CFG(2.0), shift=1.0).fingerprint
+    assert shown.fingerprint == flow_table(Heun(), 6, CFG(2.0), shift=1.0, previews=2).fingerprint
+    assert (table.form.taps, shown.form.taps) == (0, 1)
+    assert cache.table(replace(plain, previews=2)) is shown
+    assert cache.table(replace(plain, previews=3)) is not shown
+
+
+def test_previews_are_asked_for_beside_the_request():
+    assert Sampler.of(Request(3), CARD, 4) == Sampler(DDIM(0.5), Trailing(), 7, CFG(3.0), None, 4)
+    for wrong in (-1, 1.5, "2"):
+        with pytest.raises(InvalidInput, match=r"previews .* whole number"):
+            Sampler.of(Request(3), CARD, wrong)
 
 
 def test_equal_samplers_share_a_table():

@@ -77,6 +77,6 @@ class FlowHeun:
             if after.sigma == 0.0:
                 program.stage(now, [x + length * velocity])
                 continue
-            program.stage(now, [x + length * velocity, x + length / 2 * velocity])
+            program.stage(now, [x + length * velocity, x + length / 2 * velocity], ends=0)
             program.stage(after, [kept + length / 2 * velocity])
         return program.rows()

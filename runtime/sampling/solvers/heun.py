@@ -40,6 +40,6 @@ class Heun:
                 program.stage(now, [predictor])
                 continue
             half = 0.5 * (after.alpha * now.sigma_ve - after.sigma)
-            program.stage(now, [predictor, predictor + half * basis.noise])
+            program.stage(now, [predictor, predictor + half * basis.noise], ends=0)
             program.stage(after, [basis.registers[1] - half * basis.noise])
         return program.rows()

@@ -64,7 +64,8 @@ def test_whole_numbers_and_floats_are_one_text(plain: dict[str, Any]) -> None:
 def test_to_dict_writes_every_key_and_only_json(plain: dict[str, Any]) -> None:
     written = Card.from_dict(plain).to_dict()
     assert json.loads(json.dumps(written)) == written
-    assert set(written) == set(plain)
+    assert set(written) == {*plain, "texts", "autoencoder"}
+    assert (written["texts"], written["autoencoder"]) == ([], None)
     assert written["training"] == plain["training"]
     assert written["sampler"]["guidance"]["scale"] == 2.0
 
@@ -160,7 +161,7 @@ WRONG = [
     ("conditions.0.null", 2.5, "no label"),
     ("conditions.0.null", True, "finite number"),
     ("conditions.0.labels", ["one"], "1 labels for 3 classes"),
-    ("conditions.0.source", "pooled", "every other source 0"),
+    ("conditions.0.source", "mask", "every other source 0"),
     ("conditions.0.name", "time", "names that differ"),
     ("conditions.0.name", "", "names that differ"),
     ("network.time_shape", "vector", "known values are lanes, scalar"),

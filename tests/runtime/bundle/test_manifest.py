@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from denoisert.runtime.bundle.document import canonical
-from denoisert.runtime.bundle.manifest import FORMAT, EngineEntry, Manifest, check_path
+from denoisert.runtime.bundle.manifest import EngineEntry, Manifest, check_path
 from denoisert.runtime.errors import BundleError, InvalidInput, ManifestMismatch, Tampered
 
 STORED = Path(__file__).parents[2] / "data" / "format-1.bundle" / "manifest.json"
@@ -43,7 +43,7 @@ def test_id_is_the_digest_of_the_rest() -> None:
 def test_equal_content_has_an_equal_id_whatever_the_order_or_number_form() -> None:
     manifest = Manifest.from_json(STORED.read_bytes())
     shuffled = Manifest(
-        format=FORMAT,
+        format=manifest.format,
         id="",
         source=manifest.source,
         created_by=manifest.created_by,
@@ -76,10 +76,10 @@ def test_whitespace_is_a_change() -> None:
         Manifest.from_json(STORED.read_bytes() + b"\n")
 
 
-@pytest.mark.parametrize("found", [0, 2, 99, -1])
+@pytest.mark.parametrize("found", [0, 3, 99, -1])
 def test_another_version_is_named_with_the_readable_ones(found: int) -> None:
     text = signed({**json.loads(STORED.read_bytes()), "format": found})
-    with pytest.raises(ManifestMismatch, match=f"format {found}; this DenoiseRT reads 1"):
+    with pytest.raises(ManifestMismatch, match=f"format {found}; this DenoiseRT reads 1 and 2"):
         Manifest.from_json(text)
 
 
@@ -99,6 +99,14 @@ def test_a_changed_id_is_refused() -> None:
 
 def engine(data: dict[str, Any]) -> dict[str, Any]:
     return data["engines"]["onnxruntime"]["graphs"]["denoiser"]
+
+
+def speaking(card: dict[str, Any]) -> dict[str, Any]:
+    """What a card of a model with text has in addition, without its tokenizer's file."""
+    states = {"name": "states", "source": "encoder_output", "dtype": "float32", "shape": [4, 2]}
+    states |= {"encoder": "words", "output": "states"}
+    text = {"name": "words", "tokenizer": "tokenizers/words.json", "tokens": 4}
+    return {"conditions": [*card["conditions"], states], "texts": [text]}
 
 
 CONSISTENT_LIES: list[tuple[Change, str]] = [
@@ -125,6 +133,8 @@ CONSISTENT_LIES: list[tuple[Change, str]] = [
     (lambda data: engine(data).update(inputs=[{"name": "x", "dtype": "f", "dims": [[]]}]), "dims"),
     (lambda data: data["engines"]["onnxruntime"].update(buckets=[2, 1]), "ascending"),
     (lambda data: data["engines"]["onnxruntime"].update(version=None), "must be a text"),
+    (lambda data: data["engines"]["onnxruntime"].update(graphs={}), "'onnxruntime' lack denoiser"),
+    (lambda data: data["card"].update(speaking(data["card"])), "tokenizer of 'words', is not"),
 ]
 
 

@@ -95,8 +95,8 @@ def test_a_manifest_of_many_megabytes_is_not_read(folder: Path) -> None:
 
 
 def test_another_version_is_refused_before_the_rest(folder: Path) -> None:
-    (folder / "manifest.json").write_text('{"format":2}')
-    with pytest.raises(ManifestMismatch, match="format 2"):
+    (folder / "manifest.json").write_text('{"format":3}')
+    with pytest.raises(ManifestMismatch, match="format 3"):
         Bundle.open(folder)
 
 

@@ -21,7 +21,13 @@ HEAVY = "numpy PIL onnxruntime torch onnx tqdm diffusers"
 COMMAND = [sys.executable, "-m", "denoisert.runtime.cli"]
 
 
-@pytest.mark.parametrize("words", [["--help"], ["generate", "--help"], ["compile", "--help"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        *([verb, "--help"] for verb in ("generate", "compile", "bench", "compare", "warm")),
+    ],
+)
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     script = (
         "import sys\n"
@@ -41,7 +47,10 @@ def test_every_verb_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    for verb in ("compile", "generate", "inspect", "verify", "doctor"):
+    for verb in (
+        *("compile", "generate", "bench", "compare", "warm"),
+        *("inspect", "verify", "doctor"),
+    ):
         assert f"\n    {verb}" in text
 
 

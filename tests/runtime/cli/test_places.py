@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisert.runtime.cli.output import replaced, stems
+from denoisert.runtime.cli.output import check_place, replaced, stems
 from denoisert.runtime.cli.sheet import enlargement, near_square, sheet
 from denoisert.runtime.cli.write import write_arrays
 from denoisert.runtime.errors import InvalidInput
@@ -102,3 +102,29 @@ def test_arrays_of_any_name_come_back_and_bytes_repeat(tmp_path: Path) -> None:
         for key, value in arrays.items():
             np.testing.assert_array_equal(read[key], value)
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+
+
+def test_a_place_that_can_be_written_passes(tmp_path: Path) -> None:
+    check_place("--out", None, ".svg", tmp_path / "x.bundle")
+    check_place("--out", tmp_path / "a.SVG", ".svg", tmp_path / "x.bundle")
+    (tmp_path / "b.svg").write_text("older")
+    check_place("--out", tmp_path / "b.svg", ".svg", tmp_path / "x.bundle")
+    assert [path.name for path in tmp_path.iterdir()] == ["b.svg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("a.png", "must end in .svg"),
+        ("svg", "must end in .svg"),
+        ("missing/a.svg", "is not a folder"),
+        ("folder.svg", "is a folder"),
+        ("x.bundle/a.svg", "lies in the bundle"),
+        ("x.bundle/deep/../a.svg", "lies in the bundle"),
+    ],
+)
+def test_a_place_that_cannot_be_meant_is_refused(tmp_path: Path, name: str, says: str) -> None:
+    (tmp_path / "folder.svg").mkdir()
+    (tmp_path / "x.bundle" / "deep").mkdir(parents=True)
+    with pytest.raises(InvalidInput, match=says):
+        check_place("--svg", tmp_path / name, ".svg", tmp_path / "x.bundle")

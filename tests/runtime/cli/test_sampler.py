@@ -10,7 +10,7 @@ import pytest
 
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.open import Bundle
-from denoisert.runtime.cli.sampler import add_options, request
+from denoisert.runtime.cli.sampler import OPTIONS, add_options, condition_value, overridden, request
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.request import Condition, Request
 from denoisert.runtime.sampling.guidance import CFG, Guidance, Unguided
@@ -110,3 +110,58 @@ def test_values_outside_their_range_are_refused(card: Card, words: list[str]) ->
 def test_words_of_another_type_are_refused_by_the_parser(card: Card, words: list[str]) -> None:
     with pytest.raises(argparse.ArgumentError):
         asked(card, *words)
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_options(parser)
+    add_options(parser, "b-", "sampler of B", "as A")
+    return parser.parse_args(words)
+
+
+def test_options_with_a_prefix_replace_the_plain_ones(card: Card) -> None:
+    args = parsed("--steps", "9", "--solver", "euler", "--b-steps", "4", "--b-guidance", "3")
+    first, second = request(args, card), request(overridden(args, "b-"), card)
+    assert (first.steps, first.solver, first.guidance) == (9, Euler(), None)
+    assert (second.steps, second.solver, second.guidance) == (4, Euler(), CFG(3.0))
+    assert args.steps == 9
+
+
+def test_without_prefixed_options_both_are_the_same(card: Card) -> None:
+    args = parsed("--schedule", "karras", "--rescale", "0.5")
+    assert request(overridden(args, "b-"), card) == request(args, card)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_can_be_overridden(card: Card, name: str) -> None:
+    values = {
+        "steps": ["3"],
+        "solver": ["ddim"],
+        "schedule": ["karras"],
+        "guidance": ["2"],
+        "rescale": ["0.25"],
+        "interval": ["1", "2"],
+    }
+    args = parsed(f"--b-{name}", *values[name])
+    assert getattr(args, name) is None
+    assert request(overridden(args, "b-"), card) != request(args, card)
+
+
+def test_an_override_with_a_value_that_is_false_counts() -> None:
+    args = parsed("--rescale", "0.5", "--b-rescale", "0")
+    assert overridden(args, "b-").rescale == 0.0
+
+
+def test_a_word_is_a_class_by_name_else_by_number(card: Card) -> None:
+    named = replace(card, conditions=(replace(card.conditions[0], labels=tuple("abcdefghi7")),))
+    assert condition_value("c", named) == "c"
+    assert condition_value("7", named) == "7"
+    assert condition_value("3", named) == 3
+    assert condition_value("cow", named) == "cow"
+    assert condition_value("-1", card) == -1
+
+
+def test_a_word_is_a_prompt_where_the_network_takes_text(text_bundle: Path) -> None:
+    card = Bundle.open(text_bundle).card
+    for text in ("7", "a cat", "", "-1"):
+        assert condition_value(text, card) == text

@@ -10,7 +10,7 @@ import pytest
 from denoisert.runtime.bundle.card import TimeShape
 from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.engines import choice
-from denoisert.runtime.engines.choice import choose, installed, load
+from denoisert.runtime.engines.choice import DENOISER, choose, installed, load
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.errors import BuildError, Incompatible, Tampered
 from tests.runtime.bundles import compiled
@@ -67,9 +67,14 @@ def test_a_bundle_without_engines_says_so(bundle):
 
 
 def test_load_gives_an_engine_with_the_cards_ports(bundle):
-    engine = load(bundle, choose(bundle), 1)
+    engine = load(bundle, choose(bundle), DENOISER, 1)
     assert [port.name for port in engine.inputs] == ["latent", "time", "label"]
     assert [port.name for port in engine.outputs] == ["out_latent"]
+
+
+def test_a_component_that_the_bundle_lacks_is_named(bundle):
+    with pytest.raises(Incompatible, match=r"have no 'decoder', only denoiser"):
+        load(bundle, choose(bundle), "decoder", 1)
 
 
 @pytest.mark.parametrize("folder", ["engines", "weights"])
@@ -83,7 +88,7 @@ def test_changed_bytes_are_found_before_anything_is_loaded(path, tmp_path, folde
     victim.write_bytes(content)
     bundle = Bundle.open(copy)
     with pytest.raises(Tampered):
-        load(bundle, choose(bundle), 1)
+        load(bundle, choose(bundle), DENOISER, 1)
 
 
 def test_an_honest_manifest_of_a_broken_graph_is_a_build_error(bundle, tmp_path, monkeypatch):
@@ -91,7 +96,7 @@ def test_an_honest_manifest_of_a_broken_graph_is_a_build_error(bundle, tmp_path,
     broken.write_bytes(b"broken")
     monkeypatch.setattr(Bundle, "verified", lambda self, name: broken)
     with pytest.raises(BuildError):
-        load(bundle, choose(bundle), 1)
+        load(bundle, choose(bundle), DENOISER, 1)
 
 
 def test_a_denoiser_knows_its_time_shape(tmp_path):

@@ -5,6 +5,7 @@ import tracemalloc
 
 import pytest
 
+from denoisert.runtime.errors import Cancelled
 from denoisert.runtime.layout import Part, StateLayout
 from denoisert.runtime.loop.tick import tick
 from denoisert.runtime.sampling.guidance import CFG
@@ -88,6 +89,36 @@ def test_ticks_of_all_kinds_together_allocate_nothing(large):
     growth, peak = measured(full_pool(large, list(KINDS.values())))
     assert growth < LATENT_BYTES / 16
     assert peak < LATENT_BYTES / 2
+
+
+def test_a_queue_behind_full_slots_costs_no_memory(large):
+    pool = full_pool(large, [KINDS["deterministic"]])
+    for number in range(40):
+        pool.submit(work(KINDS["multistep"], seed=number, priority=-(number % 3)))
+    growth, peak = measured(pool)
+    assert growth < LATENT_BYTES / 16
+    assert peak < LATENT_BYTES / 2
+
+
+def test_previews_leave_nothing_behind_but_what_the_caller_keeps(large):
+    """Two of eight slots show every fifth step; the copies go with the list that held them."""
+    shown = flow_table(Euler(), STEPS, CFG(2.0), previews=5)
+    pool = full_pool(large, [KINDS["deterministic"]])
+    for number in pool.running[:2]:
+        pool.cancel(number, Cancelled("makes room."))
+        pool.submit(work(shown, seed=number, previews=5))
+    seen = []
+
+    def ticked_and_drained(slots, step=pool.memory.step):
+        seen.append(len(pool.previews))
+        pool.previews.clear()
+        return step(slots)
+
+    pool.memory.step = ticked_and_drained
+    growth, peak = measured(pool)
+    assert max(seen) == 2
+    assert growth < 2.5 * LATENT_BYTES  # those of the last tick, if it was a fifth
+    assert peak < 2.5 * LATENT_BYTES
 
 
 def test_the_measurement_sees_an_allocation(large):

@@ -97,6 +97,36 @@ def widest_gap(arena, held):
     return int(np.diff(np.flatnonzero(used)).max()) - 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_what_would_fit_is_what_fits_after_giving_back(seed):
+    """`fits` changes nothing and says what `acquire` would find on an arena that has given back."""
+    rng = np.random.default_rng(seed)
+    for _ in range(60):
+        arena, held = Arena(int(rng.integers(15, 30))), []
+        for steps in rng.integers(1, 15, 6).tolist():
+            held += [steps] if arena.acquire(TABLES[steps]) else []
+        gone = [steps for steps in held if rng.random() < 0.5]
+        wanted = TABLES[int(rng.integers(1, 15))]
+        leases = arena.leases
+        found = arena.fits(wanted, [TABLES[steps] for steps in gone])
+        assert arena.leases == leases
+        for steps in gone:
+            arena.release(TABLES[steps])
+        assert found == (arena.acquire(wanted) is not None)
+
+
+def test_a_forgotten_place_is_written_again():
+    arena = Arena(20)
+    arena.acquire(TABLES[4])
+    arena.acquire(TABLES[4])
+    arena.forget(TABLES[4])
+    assert arena.acquire(TABLES[4])[1] is False
+    arena.forget(TABLES[4])
+    arena.forget(TABLES[4])
+    assert arena.leases == ()
+    assert arena.acquire(TABLES[4])[1] is True
+
+
 def test_admission_waits_for_room_and_goes_on(denoiser):
     """Eight free slots, rows for two tables at a time: the third waits, all end, in order."""
     pool = pool_of(denoiser, slots=8, arena_rows=12)
@@ -104,7 +134,7 @@ def test_admission_waits_for_room_and_goes_on(denoiser):
     numbers = [pool.submit(each) for each in works]
     tick(pool)
     assert len(pool.active) == 2
-    assert [number for number, _ in pool.waiting] == numbers[2:]
+    assert [waiter.number for waiter in pool.waiting] == numbers[2:]
     finish(pool)
     for number, each in zip(numbers, works, strict=True):
         assert np.array_equal(pool.take(number).latent, alone(denoiser, each).latent)

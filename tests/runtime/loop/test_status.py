@@ -137,7 +137,7 @@ def test_clear_forgets_everything_and_the_pool_goes_on(denoiser):
     pool.clear()
     assert pool.is_idle
     assert not pool.outcomes
-    assert all(lease.references == 0 for lease in pool._arena.leases)
+    assert all(lease.references == 0 for lease in pool._seats.arena.leases)
     number = pool.submit(works[4])
     finish(pool)
     assert np.array_equal(pool.take(number).latent, alone(denoiser, works[4]).latent)

@@ -146,7 +146,7 @@ def test_padding_lanes_are_never_read(any_toy):
         """NaN into the lanes that belong to no slot, and into what the call will write."""
         for port in plain.engine.outputs:
             buffers[port.name].fill(np.nan)
-        used = len(pool._map.lanes[0])
+        used = len(pool._calls.map.lanes[0])
         pool.memory.buffers(0, used, 2)[name].fill(np.nan)
 
     denoiser, spy = spied(plain, before=poison)

@@ -7,7 +7,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from denoisert.runtime.measure.record import LIBRARIES, Machine, Record, percentile, this_machine
+from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.measure.record import LIBRARIES, Machine, Record, this_machine
 
 MACHINE = Machine("abc", True, "2026-01-01T00:00:00+00:00", "Chip", "6.1", "", 2, {"numpy": "2"})
 
@@ -17,15 +18,6 @@ def git(root, *arguments):
     subprocess.run(["git", "-C", str(root), *identity, *arguments], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.37, 0.5, 0.9, 1.0])
-@pytest.mark.parametrize("count", [1, 2, 3, 10, 41])
-def test_percentile_is_numpys_linear_one(share, count):
-    values = np.random.default_rng([count, 7]).standard_normal(count)
-    before = values.copy()
-    assert percentile(list(values), share) == pytest.approx(np.quantile(values, share), rel=1e-12)
-    assert np.array_equal(values, before)
-
-
 def test_line_is_one_line_of_json_with_everything():
     record = Record("a\nb", "ours", "float32", "ms", 2.0, 1.0, 3.0, (1, 9), MACHINE, {"bytes": 4})
     line = record.line()
@@ -33,6 +25,23 @@ def test_line_is_one_line_of_json_with_everything():
     expected = asdict(record)
     expected["repeats"] = [1, 9]
     assert json.loads(line) == expected
+    assert Record.from_line(line, "here") == record
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", "{", '{"repeats": 1}', "3", '{"repeats": [1], "machine": {}}']
+)
+def test_what_is_no_record_is_refused_with_its_place(line):
+    with pytest.raises(InvalidInput, match=r"runs\.jsonl line 4 is no record"):
+        Record.from_line(line, "runs.jsonl line 4")
+
+
+def test_a_folder_inside_a_checkout_has_no_commit(tmp_path):
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "one")
+    (tmp_path / "installed").mkdir()
+    assert len(this_machine(tmp_path, 1).commit) == 40
+    assert this_machine(tmp_path / "installed", 1).commit == ""
 
 
 def test_extra_is_not_shared_between_records():

@@ -66,6 +66,7 @@ def assemble(form, matrix, *, renames=True, **changes):
         "alpha": np.linspace(0.3, 0.9, count),
         "sigma": np.linspace(0.8, 0.2, count),
         "live": live,
+        "steps": np.arange(count),
     }
     return SamplerTable(**(fields | changes))
 

@@ -93,6 +93,15 @@ def test_registers_left_out_become_zero_and_taps_keep_their_page():
     np.testing.assert_array_equal(rows.taps[2], [basis.denoised, 0 * basis.one])
 
 
+def test_every_stage_ends_a_step_unless_stated():
+    program = Program(angles(4), 1)
+    basis, grid = program.basis, angles(4)
+    for step, ends in enumerate((1, 0, 1, 2)):
+        program.stage(grid[step], [basis.denoised], ends=ends)
+    assert program.rows().steps.tolist() == [0, 1, 1, 2, 4]
+    assert ddim(angles(3)).steps.tolist() == [0, 1, 2, 3]
+
+
 def test_a_stage_refuses_more_than_a_row_holds():
     program = Program(angles(2), 1)
     basis, point = program.basis, angles(2)[0]

@@ -1,0 +1,90 @@
+"""Our runtime beside its peers on one diffusers folder.
+
+python -m bench.peers prepare PLACE FOLDER     # environments, exports; once, needs a network
+python -m bench.peers run PLACE --out bench/results/DEVICE-peers-DATE.jsonl
+python -m bench.report bench/results/*.jsonl   # the tables of docs/benchmarks.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.peers.measured import Measured
+from bench.peers.place import Place
+from bench.peers.prepare import prepare
+from bench.peers.provider import PROVIDERS
+from bench.peers.quality import pictures_of
+from bench.peers.rounds import measure_cold, measure_warm
+from bench.peers.table import records, sizes
+from bench.run import here, readable
+from denoisert.runtime.measure.record import Record
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prepare or measure.
+
+    Args:
+        argv: the command line without its first word; None takes the process's own.
+    """
+    options = _parser().parse_args(argv)
+    place = Place(options.place.resolve())
+    if options.verb == "prepare":
+        place.root.mkdir(parents=True, exist_ok=True)
+        prepare(options.folder, place)
+    else:
+        measure(place, options)
+
+
+def measure(place: Place, options: argparse.Namespace) -> None:
+    """Measure the chosen providers, print and append their records."""
+    names = options.provider or [each.name for each in PROVIDERS]
+    chosen = [each for each in PROVIDERS if each.name in names]
+    found = {each.name: Measured() for each in chosen}
+    began = time.monotonic()
+    for folder in ("inductor", "pictures"):  # nothing of an earlier run counts
+        shutil.rmtree(place.root / folder, ignore_errors=True)
+    (place.root / "pictures").mkdir()
+    try:
+        measure_cold(chosen, place, options.starts, found)
+        measure_warm(chosen, place, options.rounds, found)
+    finally:  # an interrupted run keeps what it has
+        machine = here()
+        made = [*records(chosen, found, pictures_of(chosen, place), machine)]
+        made += sizes(list(dict.fromkeys(each.peer for each in chosen)), place, machine)
+        print(f"{len(made)} records in {(time.monotonic() - began) / 60:.1f} minutes")
+        print("\n".join(map(readable, made)), flush=True)
+        if options.out:
+            append(made, options.out)
+
+
+def append(made: Sequence[Record], out: Path) -> None:
+    """Add a line for each record."""
+    with out.open("a") as lines:
+        lines.writelines(f"{record.line()}\n" for record in made)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.peers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    preparing = verbs.add_parser("prepare", help="make environments and every peer's files")
+    running = verbs.add_parser("run", help="measure")
+    for each in (preparing, running):
+        each.add_argument("place", type=Path, help="folder to work in")
+    preparing.add_argument("folder", type=Path, help="a Stable-Diffusion-shaped diffusers folder")
+    running.add_argument("--rounds", type=int, default=4, help="counted rounds of warm tasks")
+    running.add_argument("--starts", type=int, default=3, help="counted fresh processes")
+    running.add_argument("--provider", action="append", help="only this one; may be repeated")
+    running.add_argument("--out", type=Path, help="file of JSON lines to append to")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

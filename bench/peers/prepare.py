@@ -1,0 +1,75 @@
+"""Makes what the measured run needs: environments, the common folder, noise, every peer's files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from bench.peers.environment import make, python
+from bench.peers.folder import write_model
+from bench.peers.place import Place
+from bench.peers.provider import PEERS, PROVIDERS, ROOT
+from bench.peers.work import SEEDS
+from denoisert.kernels.philox import reference
+
+EXPORT = (
+    "import sys, pathlib, bench.peers.peer_{peer} as p; p.export(*map(pathlib.Path, sys.argv[1:]))"
+)
+
+
+def prepare(source: Path, place: Place) -> None:
+    """Make everything.
+
+    Args:
+        source: a Stable-Diffusion-shaped diffusers folder.
+        place: where; environments that are there are kept, what is made of the folder is not.
+    """
+    for peer in PEERS:
+        print(f"environment {peer}", flush=True)
+        make(place.environment(peer), peer)
+    shutil.rmtree(place.root / "files", ignore_errors=True)
+    model = place.files("model")
+    write_model(source, model)
+    write_noise(model, place.noise)
+    for files, peer in writers().items():
+        print(f"files {files}", flush=True)
+        export(peer, place, model, place.files(files))
+
+
+def writers() -> dict[str, str]:
+    """Which peer writes which files: openvino-genai runs on what optimum-intel writes."""
+    return {
+        each.files: each.peer
+        for each in PROVIDERS
+        if each.files != "model" and each.peer != "openvino_genai"
+    }
+
+
+def export(peer: str, place: Place, model: Path, out: Path) -> None:
+    """Write what one peer loads; ours is compiled here, its environment only runs bundles."""
+    own = sys.executable if peer == "denoisert" else str(python(place.environment(peer)))
+    code = EXPORT.format(peer=peer)
+    command = [own, "-c", code, str(model), str(out)]
+    with (place.root / f"export-{peer}.txt").open("w") as log:
+        subprocess.run(
+            command, cwd=ROOT, env=dict(place.surroundings()), check=True, stdout=log, stderr=log
+        )
+
+
+def write_noise(model: Path, out: Path) -> None:
+    """Store the start noise of every seed: our generator's, which all peers are handed.
+
+    Args:
+        model: a diffusers folder.
+        out: seed -> (C, h, w) float32.
+    """
+    config = json.loads((model / "unet" / "config.json").read_text())
+    shape = (config["in_channels"], config["sample_size"], config["sample_size"])
+    count = int(np.prod(shape))
+    drawn = {str(seed): reference.normals(seed, draw=0, count=count) for seed in SEEDS}
+    np.savez(out, **{seed: each.astype(np.float32).reshape(shape) for seed, each in drawn.items()})

@@ -1,0 +1,165 @@
+"""Signatures: what the runtime will feed to and read from each graph of a bundle.
+
+All of it follows from the card, but for the number of tokens that a text encoder knows. A graph
+that wants something else is refused when it is compiled; tracing and parity draw inputs here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoisert.export.random_inputs import Arrays, draw_inputs
+from denoisert.runtime.bundle.card import Card, TimeShape
+from denoisert.runtime.bundle.condition import TextEncoder
+from denoisert.runtime.bundle.picture import Autoencoder, Picture
+from denoisert.runtime.engines.engine import Port
+from denoisert.runtime.errors import InvalidInput
+
+LANES: Final = "lanes"
+"""Name of the one dimension that varies."""
+
+STATE_DTYPE: Final = "float32"
+"""Dtype of latents, predictions and pictures; registers are float32, and nothing casts between."""
+
+DENOISER: Final = "denoiser"
+DECODER: Final = "decoder"
+ENCODER: Final = "encoder"
+TOKEN_IDS: Final = "token_ids"
+LATENT: Final = "latent"
+PICTURE: Final = "picture"
+MOMENTS: Final = ("mean", "std")
+"""Components and ports that every bundle names alike; text encoders have names of their own."""
+
+FEW: Final = (1, 2)
+MORE: Final = (1, 2, 5)
+"""Numbers of lanes that are compared: fewer where a lane is a whole picture."""
+
+LARGE_STATE: Final = 8192
+"""Elements of a latent whose denoiser takes seconds for each lane."""
+
+Draw = Callable[[int, np.random.Generator], Arrays]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One graph of a bundle, seen from outside.
+
+    Args:
+        component: its name.
+        inputs: names, dtypes and sizes; the first dimension is "lanes".
+        outputs: what is read; a name may occur more than once.
+        draw: random inputs for a number of lanes.
+        time: input that may be one number per call, with dims (); "" for none.
+        is_sliced: whether slices of the channels are read, so that there may be more of them.
+        lanes: numbers of lanes on which graphs are compared.
+    """
+
+    component: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    draw: Draw
+    time: str = ""
+    is_sliced: bool = False
+    lanes: tuple[int, ...] = MORE
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Each output once, in the order of its first use."""
+        return tuple(dict.fromkeys(port.name for port in self.outputs))
+
+
+def denoiser_signature(card: Card) -> Signature:
+    """Parts of the state, time, conditions and scalars in; the outputs of the card's ports out."""
+    network, parts = card.network, card.layout.parts
+    time_dims = (LANES,) if network.time_shape is TimeShape.LANES else ()
+    inputs = (
+        *(Port(part.name, STATE_DTYPE, (LANES, *part.shape)) for part in parts),
+        Port(network.time, network.time_dtype, time_dims),
+        *(Port(entry.name, entry.dtype, (LANES, *entry.shape)) for entry in card.conditions),
+        *(Port(name, STATE_DTYPE, (LANES,)) for name in network.scalars),
+    )
+    outputs = tuple(
+        _state_port(entry.output, (entry.first + entry.channels, *parts[entry.part].shape[1:]))
+        for port in network.ports
+        for entry in port
+    )
+    draw = partial(draw_inputs, card, inputs)
+    lanes = FEW if card.layout.elements > LARGE_STATE else MORE
+    return Signature(DENOISER, inputs, outputs, draw, network.time, is_sliced=True, lanes=lanes)
+
+
+def text_signature(card: Card, text: TextEncoder, vocabulary: int) -> Signature:
+    """Token ids in; every output that a condition of the card reads, out.
+
+    Args:
+        card: its conditions name the outputs and their shapes.
+        text: the encoder.
+        vocabulary: token ids are 0 .. vocabulary - 1.
+    """
+    read = [entry for entry in card.conditions if entry.encoder == text.name and entry.output]
+    outputs = dict.fromkeys(_state_port(entry.output, entry.shape) for entry in read)
+    inputs = (Port(TOKEN_IDS, "int64", (LANES, text.tokens)),)
+    draw = partial(_draw_tokens, text.tokens, vocabulary)
+    return Signature(text.name, inputs, tuple(outputs), draw)
+
+
+def decoder_signature(card: Card) -> Signature:
+    """A tile of the latent in, a picture out."""
+    coder, _ = _autoencoder(card)
+    inputs, outputs = _tile(card, coder), _pixels(coder)
+    return Signature(DECODER, (inputs,), (outputs,), partial(_draw_normal, inputs), lanes=FEW)
+
+
+def encoder_signature(card: Card) -> Signature:
+    """A picture in; mean and standard deviation of its latent out."""
+    coder, picture = _autoencoder(card)
+    inputs, tile = _pixels(coder), _tile(card, coder)
+    outputs = tuple(Port(name, tile.dtype, tile.dims) for name in MOMENTS)
+    draw = partial(_draw_picture, picture, inputs)
+    return Signature(ENCODER, (inputs,), outputs, draw, lanes=FEW)
+
+
+def _state_port(name: str, shape: tuple[int, ...]) -> Port:
+    return Port(name, STATE_DTYPE, (LANES, *shape))
+
+
+def _autoencoder(card: Card) -> tuple[Autoencoder, Picture]:
+    if card.autoencoder is None or card.picture is None:
+        raise InvalidInput("the card has no autoencoder, so there is no graph for one.")
+    return card.autoencoder, card.picture
+
+
+def _tile(card: Card, coder: Autoencoder) -> Port:
+    return _state_port(LATENT, (card.layout.parts[0].channels, *coder.tile))
+
+
+def _pixels(coder: Autoencoder) -> Port:
+    sizes = tuple(size * coder.factor for size in coder.tile)
+    return _state_port(PICTURE, (coder.channels, *sizes))
+
+
+def _draw_tokens(
+    tokens: int, vocabulary: int, lanes: int, generator: np.random.Generator
+) -> Arrays:
+    return {TOKEN_IDS: generator.integers(0, vocabulary, (lanes, tokens))}
+
+
+def _draw_normal(port: Port, lanes: int, generator: np.random.Generator) -> Arrays:
+    return {port.name: _float32(generator.standard_normal(port.shape(lanes)))}
+
+
+def _draw_picture(
+    picture: Picture, port: Port, lanes: int, generator: np.random.Generator
+) -> Arrays:
+    low, high = sorted((picture.low, picture.high))
+    return {port.name: _float32(generator.uniform(low, high, port.shape(lanes)))}
+
+
+def _float32(values: NDArray[np.float64]) -> NDArray[Any]:
+    return values.astype(np.float32)

@@ -1,0 +1,169 @@
+"""A diffusers folder as data: which components it has, of which classes, with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from denoisert.export.sources.diffusers.classes import (
+    PIPELINES,
+    Named,
+    check_pipeline,
+    find_class,
+    shown,
+)
+from denoisert.export.sources.diffusers.file import read_object
+from denoisert.runtime.errors import ExportError
+
+INDEX_NAME: Final = "model_index.json"
+CONFIG_NAMES: Final[Mapping[str, str]] = {
+    "scheduler": "scheduler_config.json",
+    "tokenizer": "tokenizer_config.json",
+}
+"""Component -> name of its configuration; all others have config.json."""
+
+REMOTE: Final = (
+    "auto_map",
+    "custom_pipelines",
+    "attn_implementation",
+    "_attn_implementation",
+    "_attn_implementation_internal",
+    "experts_implementation",
+    "use_kernels",
+    "trust_remote_code",
+)
+"""Keys with which a configuration names code to fetch or to choose."""
+
+BUILT_IN: Final = ("eager", "sdpa")
+"""Values of those keys that fetch nothing: attention as torch has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One component of a folder.
+
+    Args:
+        name: its key in model_index.json and the name of its folder.
+        library: the package of its class; one of the closed table.
+        class_name: likewise.
+        folder: where its files lie.
+        config: its configuration, plain values.
+    """
+
+    name: str
+    library: str
+    class_name: str
+    folder: Path
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A diffusers folder.
+
+    Args:
+        root: the folder, without links on the way.
+        class_name: the pipeline's class; one of the closed table.
+        components: those that are compiled, by name.
+        settings: what model_index.json says besides, such as `id2label`.
+        notes: what the user should know, one sentence each.
+    """
+
+    root: Path
+    class_name: str
+    components: Mapping[str, Component]
+    settings: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def is_diffusers_folder(path: Path) -> bool:
+    """Whether a folder looks like one that diffusers saved."""
+    return (path / INDEX_NAME).is_file()
+
+
+def read_folder(path: Path) -> Folder:
+    """Read `model_index.json` and every component's configuration; no weights, no imports.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        ExportError: a file is missing, too long, no strict JSON or a link elsewhere, a class is not
+            in the tables, a component is missing or unknown, or a configuration contradicts it.
+    """
+    root = path.resolve()
+    index = read_object(Path(INDEX_NAME), root)
+    pipeline = check_pipeline(index.get("_class_name"))
+    found = {
+        name: named
+        for name, value in index.items()
+        if _is_pair(name, value) and (named := find_class(pipeline, name, value))
+    }
+    _check_complete(pipeline, found)
+    components = {
+        name: _component(root, name, named) for name, named in found.items() if named.is_compiled
+    }
+    settings = {name: value for name, value in index.items() if not isinstance(value, list)}
+    notes = tuple(
+        f"{name} ({named.class_name}) is left out: a bundle has no such component."
+        for name, named in found.items()
+        if not named.is_compiled
+    )
+    return Folder(root, pipeline, components, settings, notes)
+
+
+def _is_pair(name: str, value: object) -> bool:
+    """Whether an entry names a class; other lists have no meaning here."""
+    if not isinstance(value, list):
+        return False
+    if len(value) != 2 or not all(item is None or isinstance(item, str) for item in value):
+        raise ExportError(
+            f"{INDEX_NAME} has {shown(name)} = {shown(value)}; a component is [library, class]. "
+            "Save the pipeline again."
+        )
+    return True
+
+
+def _check_complete(pipeline: str, found: Mapping[str, Named]) -> None:
+    missing = [name for name in PIPELINES[pipeline] if name not in found]
+    if missing:
+        raise ExportError(
+            f"{pipeline} needs {', '.join(PIPELINES[pipeline])}; {INDEX_NAME} has no "
+            f"{', '.join(missing)}. Save the whole pipeline with save_pretrained."
+        )
+
+
+def _component(root: Path, name: str, named: Named) -> Component:
+    folder = root / name
+    if not folder.is_dir():
+        found = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+        raise ExportError(
+            f"{INDEX_NAME} lists the component {name}, but there is no folder {name}/; found "
+            f"{', '.join(found) or 'no folders'}. Is the download complete?"
+        )
+    config = read_object(Path(name, CONFIG_NAMES.get(name, "config.json")), root)
+    _check_config(name, named, config)
+    return Component(name, named.library, named.class_name, folder, config)
+
+
+def _check_config(name: str, named: Named, config: Mapping[str, Any]) -> None:
+    remote = [key for key in REMOTE if config.get(key) and config[key] not in BUILT_IN]
+    if remote:
+        raise ExportError(
+            f"the configuration of {name} has {remote[0]} = {shown(config[remote[0]])}, which "
+            "names code outside the folder; nothing of it is fetched or run. Remove the key if the "
+            "model works without."
+        )
+    if config.get("quantization_config"):
+        raise ExportError(
+            f"{name} is quantised (quantization_config); only float weights are read. Save the "
+            "model in float16 or float32."
+        )
+    said = config.get("_class_name", config.get("architectures"))
+    if name != "tokenizer" and said not in (None, named.class_name, [named.class_name]):
+        raise ExportError(
+            f"{INDEX_NAME} says that {name} is {named.class_name}, its own configuration says "
+            f"{shown(said)}. Make the two agree."
+        )

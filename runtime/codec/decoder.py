@@ -1,0 +1,90 @@
+"""From latents to pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.codec.coder import Coder
+from denoisert.runtime.codec.pixels import pixel_values
+from denoisert.runtime.codec.tiles import run_tiles
+from denoisert.runtime.engines.engine import Engine, Port
+from denoisert.runtime.engines.rows import RowCalls, check_ports
+from denoisert.runtime.errors import NonFinite, OutOfProfile
+
+
+class Decoder:
+    """The decoder's graph, for one thread at a time.
+
+    Args:
+        engine: takes `latent`, float32 (lanes, C, *tile); gives `picture`.
+        card: with an autoencoder.
+
+    Raises:
+        InvalidInput: the card has no autoencoder.
+        EngineError: the graph is not the one that the card describes.
+    """
+
+    def __init__(self, engine: Engine, card: Card) -> None:
+        self._coder = Coder.of(card)
+        channels, tile = self._coder.shape[0], self._coder.autoencoder.tile
+        takes = Port("latent", "float32", ("lanes", channels, *tile))
+        check_ports(engine, "decoder", (takes,), ("picture",))
+        self._calls = RowCalls(engine, self._coder.lanes)
+
+    def decode(self, latents: NDArray[Any]) -> NDArray[np.uint8]:
+        """Decode latents, in tiles where they are larger than one.
+
+        On ONNX Runtime a picture is the same, bit for bit, whatever is decoded beside it.
+
+        Args:
+            latents: (images, C, h, w), finite, at least a tile.
+
+        Returns:
+            Pixels, (images, h * factor, w * factor, channels).
+
+        Raises:
+            OutOfProfile: latents of another shape.
+            NonFinite: the decoder overflowed; no picture of this call is returned.
+            EngineError: the engine failed.
+        """
+        self._check(latents.shape)
+        coder = self._coder.autoencoder
+        images, _, height, width = latents.shape
+        size = (height * coder.factor, width * coder.factor)
+        pixels = np.empty((images, *size, coder.channels), np.uint8)
+        pieces = run_tiles(
+            latents.astype(np.float32, copy=False),
+            self._coder.tiles(height, width),
+            self._call,
+            lanes=self._calls.largest,
+            scales=(1, coder.factor),
+        )
+        for image, window, values in pieces:
+            pixels[(image, *window)] = pixel_values(values[None], self._coder.picture)[0]
+        return pixels
+
+    def close(self) -> None:
+        """Release the engine."""
+        self._calls.close()
+
+    def _check(self, shape: tuple[int, ...]) -> None:
+        channels, tile = self._coder.shape[0], self._coder.autoencoder.tile
+        is_large = len(shape) == 4 and shape[2] >= tile[0] and shape[3] >= tile[1]
+        if not is_large or shape[1] != channels:
+            raise OutOfProfile(
+                f"latents of shape {shape}; the decoder takes (images, {channels}, h, w) with h "
+                f"and w of at least {tile}."
+            )
+
+    def _call(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = self._calls.run({"latent": latents})["picture"]
+        if not np.isfinite(found).all():
+            raise NonFinite(
+                "the decoder made values that are NaN or infinite. The latent lies far outside "
+                "what it was trained on; lower the guidance scale or take more steps."
+            )
+        return found

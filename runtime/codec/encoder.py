@@ -1,0 +1,149 @@
+"""From pixels to latents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoisert.kernels.philox import CODEC, reference
+from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.codec.coder import Coder
+from denoisert.runtime.codec.pictures import load_picture
+from denoisert.runtime.codec.pixels import picture_values
+from denoisert.runtime.codec.tiles import run_tiles
+from denoisert.runtime.engines.engine import Engine, Port
+from denoisert.runtime.engines.rows import RowCalls, check_ports
+from denoisert.runtime.errors import InvalidInput, NonFinite
+
+if TYPE_CHECKING:
+    from denoisert.runtime.codec.pictures import PictureSource
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """What the image encoder knows of a picture's latent; every draw is one such latent.
+
+    Args:
+        mean: (C, h, w).
+        std: (C, h, w).
+    """
+
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+
+    def draw(self, seed: int, image: int = 0) -> NDArray[np.float32]:
+        """mean + std xi, with xi from Philox.
+
+        Args:
+            seed: of the request.
+            image: number of the picture in the request.
+
+        Returns:
+            (C, h, w).
+        """
+        shape, count = self.mean.shape, self.mean.size
+        noise = reference.normals(seed, draw=0, image=image, count=count, purpose=CODEC)
+        latent: NDArray[np.float32] = self.mean + self.std * noise.reshape(shape)
+        return latent
+
+
+class PictureEncoder:
+    """The image encoder's graph, for one thread at a time.
+
+    Args:
+        engine: takes `picture`, float32 (lanes, channels, *tile * factor); gives `mean` and `std`.
+        card: with an autoencoder.
+
+    Raises:
+        InvalidInput: the card has no autoencoder.
+        EngineError: the graph is not the one that the card describes.
+    """
+
+    def __init__(self, engine: Engine, card: Card) -> None:
+        self._coder = Coder.of(card)
+        coder = self._coder.autoencoder
+        tile = (size * coder.factor for size in coder.tile)
+        takes = Port("picture", "float32", ("lanes", coder.channels, *tile))
+        check_ports(engine, "encoder", (takes,), ("mean", "std"))
+        self._calls = RowCalls(engine, self._coder.lanes)
+
+    def encode(self, picture: NDArray[np.uint8]) -> Moments:
+        """Look at a picture, in tiles where it is larger than one.
+
+        Args:
+            picture: (H, W, channels) of the card's size.
+
+        Returns:
+            Mean and standard deviation of its latent.
+
+        Raises:
+            InvalidInput: a picture of another size.
+            NonFinite: the image encoder overflowed.
+            EngineError: the engine failed.
+        """
+        check_size(picture, self._coder)
+        channels, height, width = self._coder.shape
+        found = np.empty((2 * channels, height, width), np.float32)
+        pieces = run_tiles(
+            picture_values(picture[None], self._coder.picture),
+            self._coder.tiles(height, width),
+            self._call,
+            lanes=self._calls.largest,
+            scales=(self._coder.autoencoder.factor, 1),
+        )
+        for _, window, values in pieces:
+            found[(slice(None), *window)] = values
+        if not np.isfinite(found).all():
+            raise NonFinite(
+                "the image encoder made values that are NaN or infinite. Start from another "
+                "picture."
+            )
+        return Moments(found[:channels], found[channels:])
+
+    def close(self) -> None:
+        """Release the engine."""
+        self._calls.close()
+
+    def _call(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = self._calls.run({"picture": pictures})
+        return np.concatenate([found["mean"], found["std"]], axis=1)
+
+
+def start_picture(source: PictureSource, card: Card) -> NDArray[np.uint8]:
+    """A picture to start from, as the image encoder of a bundle takes it.
+
+    Args:
+        source: what `load_picture` takes.
+        card: of the bundle.
+
+    Returns:
+        (H, W, channels).
+
+    Raises:
+        InvalidInput: the bundle has no image encoder, the picture has another size than the bundle
+            is compiled for, or it cannot be read.
+    """
+    if card.autoencoder is None or not card.autoencoder.has_encoder:
+        raise InvalidInput(
+            f"{card.name} has no image encoder, so it cannot start from a picture. Pass a latent, "
+            "or compile the model with its encoder."
+        )
+    picture = load_picture(source)
+    check_size(picture, Coder.of(card))
+    return picture
+
+
+def check_size(picture: NDArray[np.uint8], coder: Coder) -> None:
+    """Refuse a picture of another size than the graphs are compiled for.
+
+    Raises:
+        InvalidInput: names both sizes.
+    """
+    if picture.shape != coder.picture_shape or picture.dtype != np.uint8:
+        raise InvalidInput(
+            f"the picture is {picture.dtype} {picture.shape}; the bundle is compiled for uint8 "
+            f"{coder.picture_shape} (height, width, channels). Scale or cut it to that size."
+        )

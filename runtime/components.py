@@ -1,0 +1,100 @@
+"""The engines of one device: what its loop and its codec own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.bundle.open import Bundle
+from denoisert.runtime.codec.decoder import Decoder
+from denoisert.runtime.codec.encoder import PictureEncoder
+from denoisert.runtime.engines.choice import DENOISER, Choice, load
+from denoisert.runtime.engines.denoiser import Denoiser
+from denoisert.runtime.text.cache import PromptCache
+from denoisert.runtime.text.encoder import PromptEncoder, Texts, outputs_of
+from denoisert.runtime.text.tokenizer import Tokenizer
+
+DECODER = "decoder"
+ENCODER = "encoder"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Components:
+    """Everything that computes on one device.
+
+    Args:
+        denoiser: for the loop.
+        texts: text encoders, None where the network takes no text.
+        decoder: from latents to pictures, None where latents are pictures or nothing.
+        encoder: from pictures to latents, None where the bundle has none.
+    """
+
+    denoiser: Denoiser
+    texts: Texts | None = None
+    decoder: Decoder | None = None
+    encoder: PictureEncoder | None = None
+
+    @property
+    def has_codec(self) -> bool:
+        """Whether there is anything for a codec to do."""
+        return not (self.texts is None and self.decoder is None and self.encoder is None)
+
+
+def load_components(
+    bundle: Bundle, choice: Choice, threads: Sequence[int], cache: PromptCache
+) -> list[Components]:
+    """Verify and load everything, once per device.
+
+    Args:
+        bundle: the opened bundle.
+        choice: of the target.
+        threads: intra-op threads of each engine, one number per device.
+        cache: of encoded prompts, shared by all devices.
+
+    Returns:
+        One set of engines per device.
+
+    Raises:
+        Incompatible: the bundle lacks a component that its card speaks of.
+        BuildError: an engine cannot be loaded.
+        Tampered: a file differs from the manifest.
+    """
+    return [_load(bundle, choice, count, cache) for count in threads]
+
+
+def load_tokenizers(bundle: Bundle) -> dict[str, Tokenizer]:
+    """The tokenizers of a bundle's text encoders, by name.
+
+    Raises:
+        Incompatible: a tokenizer cannot be read.
+        Tampered: its file differs from the manifest.
+    """
+    return {
+        text.name: Tokenizer(bundle.verified(text.tokenizer), text) for text in bundle.card.texts
+    }
+
+
+def _load(bundle: Bundle, choice: Choice, threads: int, cache: PromptCache) -> Components:
+    card, coder = bundle.card, bundle.card.autoencoder
+    engine = load(bundle, choice, DENOISER, threads)
+    decoder = encoder = None
+    if coder is not None:
+        decoder = Decoder(load(bundle, choice, DECODER, threads), card)
+        if coder.has_encoder:
+            encoder = PictureEncoder(load(bundle, choice, ENCODER, threads), card)
+    return Components(
+        Denoiser(engine, card.network, card.conditions, card.layout),
+        _texts(bundle, choice, threads, cache) if card.texts else None,
+        decoder,
+        encoder,
+    )
+
+
+def _texts(bundle: Bundle, choice: Choice, threads: int, cache: PromptCache) -> Texts:
+    card: Card = bundle.card
+    encoders = {}
+    for text in card.texts:
+        engine = load(bundle, choice, text.name, threads)
+        encoders[text.name] = PromptEncoder(engine, text, outputs_of(text, card.conditions))
+    return Texts(encoders, cache)

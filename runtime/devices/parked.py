@@ -1,0 +1,32 @@
+"""What a slot's work keeps while another one has its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parked:
+    """Everything of a running work that lives across ticks; the rest is rewritten on its return.
+
+    Args:
+        counter: next row.
+        registers: (K, elements), those of its table in their physical places.
+        carried: scalars that its guidance rule carries, (channels, 4).
+        tapes: what its taps have recorded, per tape (pages, elements).
+    """
+
+    counter: int
+    registers: NDArray[np.float32]
+    carried: NDArray[np.float64]
+    tapes: tuple[NDArray[Any], ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds."""
+        tapes = sum(tape.nbytes for tape in self.tapes)
+        return self.registers.nbytes + self.carried.nbytes + tapes

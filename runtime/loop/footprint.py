@@ -1,0 +1,51 @@
+"""How much memory a pool needs, before it takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from denoisert.runtime.devices.device import Memory, grown
+from denoisert.runtime.layout import StateLayout
+from denoisert.runtime.sampling.table import SamplerTable
+
+FLOAT_BYTES = 4
+CARRIED_BYTES = 4 * 8
+ROW_BYTES = 4096
+"""One row of a table, worked out for the device: 1900 to 3000 bytes of small objects on a CPU."""
+
+
+def footprint(
+    memory: Memory,
+    tables: Sequence[SamplerTable],
+    layout: StateLayout,
+    *,
+    slots: int,
+    parked: int,
+    arena_rows: int,
+) -> int:
+    """An upper bound of what a pool holds while it runs works of some tables.
+
+    Columns, scratch, lanes and condition banks of the column space that all of them fit; the same
+    once more if the space has to grow, as the old one is copied into the new one; tapes of every
+    slot; registers and tapes of parked works; rows in the arena.
+
+    Args:
+        memory: of the pool.
+        tables: of every work that runs, waits or is to come, and those that hold rows.
+        layout: shape of the state.
+        slots: capacity of the pool.
+        parked: works that are parked at the same time, at most.
+        arena_rows: capacity of the arena.
+
+    Returns:
+        Bytes.
+    """
+    form = memory.form
+    for table in tables:
+        form = grown(form, table.form)
+    spaces = 1 if form == memory.form else 2
+    pages = max((sum(table.tape_pages) for table in tables), default=0)
+    latents = (slots + parked) * pages + parked * form.registers
+    kept = latents * layout.elements * FLOAT_BYTES + parked * CARRIED_BYTES
+    rows = sum({table.fingerprint: table.stages + 1 for table in tables}.values())
+    return spaces * memory.nbytes(form) + kept + min(rows, arena_rows) * ROW_BYTES

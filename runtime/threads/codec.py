@@ -1,0 +1,155 @@
+"""The codec thread: it alone touches the text encoders, the image encoder and the decoder.
+
+It runs beside the loop, so that encoding the next prompt and decoding the last picture hide behind
+the ticks of the pictures between them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.codec.coder import Coder
+from denoisert.runtime.components import Components
+from denoisert.runtime.errors import DenoiseRTError
+from denoisert.runtime.text.tokenizer import Prompt
+from denoisert.runtime.threads.job import Job
+from denoisert.runtime.threads.worker import Worker
+
+if TYPE_CHECKING:
+    from denoisert.runtime.threads.desk import Desk
+    from denoisert.runtime.threads.loop import Loop
+
+
+class Codec(Worker):
+    """Prepares requests for a loop and finishes them after it.
+
+    Attributes:
+        text_ns: time in text encoders and the image encoder; written by this thread alone.
+        decode_ns: time in the decoder.
+
+    Args:
+        name: of the thread.
+        components: the engines, of which all but the denoiser are its own.
+        card: of the model.
+        desk: where finished requests end.
+    """
+
+    def __init__(self, name: str, components: Components, card: Card, desk: Desk) -> None:
+        super().__init__(name, desk.abandon)
+        self._card = card
+        self.text_ns = 0
+        self.decode_ns = 0
+        self._components = components
+        self._desk = desk
+        self._wanted: deque[tuple[Job, Loop]] = deque()
+        self._taken = 0  # pictures to decode, counted by the loop
+        self._given = 0  # pictures decoded or dropped, counted here
+
+    @property
+    def backlog(self) -> int:
+        """Pictures that wait for the decoder."""
+        return self._taken - self._given
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether finished latents have to come here."""
+        return self._components.decoder is not None
+
+    def prepare(self, job: Job, loop: Loop) -> None:
+        """Encode a request's prompts and picture, then hand it to its loop; called by the loop.
+
+        Requests that come while another is encoded share the next calls.
+        """
+        self._wanted.append((job, loop))
+        self.post(self._prepare)
+
+    def decode(self, job: Job, loop: Loop) -> None:
+        """Decode a request's latents and end it; called by the loop."""
+        self._taken += job.request.images
+        self.post(self._decode, job, loop)
+
+    def warm(self, prompts: Sequence[Prompt]) -> None:
+        """Run every graph once.
+
+        Args:
+            prompts: of every text encoder one.
+        """
+        parts = self._components
+        if parts.texts is not None:
+            parts.texts.encode(prompts)
+        if parts.decoder is not None:
+            parts.decoder.decode(np.zeros((1, *self._card.layout.parts[0].shape), np.float32))
+        if parts.encoder is not None:
+            parts.encoder.encode(np.zeros(Coder.of(self._card).picture_shape, np.uint8))
+
+    def stats(self) -> dict[str, float]:
+        """Its counts, by the names of `Runtime.stats`."""
+        return {"text_ms": self.text_ns / 1e6, "decode_ms": self.decode_ns / 1e6}
+
+    def release(self) -> None:
+        """Close the engines."""
+        mine = (self._components.texts, self._components.decoder, self._components.encoder)
+        for each in mine:
+            if each is not None:
+                each.close()
+
+    def _prepare(self) -> None:
+        pairs = []
+        while self._wanted:
+            pairs.append(self._wanted.popleft())
+        pairs = [(job, loop) for job, loop in pairs if not job.ending.is_over()]
+        if not pairs:
+            return
+        start = perf_counter_ns()
+        try:
+            self._encode([job for job, _ in pairs])
+        except DenoiseRTError as error:
+            for job, loop in pairs:
+                loop.post(loop.drop, job, error)
+            return
+        end = perf_counter_ns()
+        self.text_ns += end - start
+        for job, loop in pairs:
+            job.note("text", start, end)
+            job.span("text", start, end, self.name)
+            job.queued_ns = end
+            loop.post(loop.admit, job)
+
+    def _encode(self, jobs: list[Job]) -> None:
+        """All prompts in one go, and the pictures one by one."""
+        texts, encoder = self._components.texts, self._components.encoder
+        if texts is not None:
+            prompts = (prompt for job in jobs for prompt in job.planned.conditions.prompts)
+            found = texts.encode(prompts)
+            for job in jobs:
+                job.conditions = job.planned.conditions.fill(found.__getitem__)
+        for job in jobs:
+            picture = job.planned.picture
+            if picture is not None and encoder is not None:
+                images = range(job.request.images)
+                seed = int(job.request.seed)
+                looked = encoder.encode(picture)
+                job.sources = [looked.draw(seed, i).reshape(1, -1) for i in images]
+
+    def _decode(self, job: Job, loop: Loop) -> None:
+        decoder = self._components.decoder
+        if decoder is not None and not job.ending.is_over():
+            start = perf_counter_ns()
+            try:
+                job.pixels = decoder.decode(job.pictured())
+            except DenoiseRTError as error:
+                loop.post(loop.drop, job, error)
+            else:
+                end = perf_counter_ns()
+                self.decode_ns += end - start
+                job.note("decode", start, end)
+                job.span("decode", start, end, self.name)
+                self._desk.end(job)
+        self._given += job.request.images
+        loop.post(loop.forget, job)

@@ -1,0 +1,139 @@
+"""Random damage to every JSON file of a folder ends in a value or in ExportError, nothing else."""
+
+import copy
+import json
+import random
+
+import pytest
+
+from denoisert.export.sources.diffusers.folder import read_folder
+from denoisert.export.sources.diffusers.scheduler import read_scheduler
+from denoisert.export.sources.diffusers.settings import DEFAULTS
+from denoisert.export.sources.diffusers.tokenizer import read_tokenizer
+from denoisert.export.sources.diffusers.weights import find_weights
+from denoisert.runtime.errors import ExportError
+from tests.export.diffusers_folder.clip import END, START, train, write_files
+from tests.export.diffusers_folder.folders import (
+    CONFIGS,
+    INDEX,
+    STEM,
+    save_shards,
+    tensors,
+    write,
+    write_folder,
+)
+
+ROUNDS = 120
+STRANGE = (
+    *(None, True, False, 0, 1, -1, 2**31, 2**63, 10**30, 0.0, 0.5, -1e308, "", "x", "0", "\0"),
+    *("\ud800", "../x", "a" * 5000, [], {}, [[]], [None], {"": None}, [1, 2, 3], {"content": 3}),
+    *(["os", "system"], {"0": {"content": "y"}}, START, END, "<|x|>", "trailing", "sample"),
+)
+
+
+def damage(value, rng):
+    """A copy with one place replaced by something strange, removed, or renamed."""
+    value = copy.deepcopy(value)
+    place, key = rng.choice(list(places(value)) or [([value], 0)])
+    choice = rng.random()
+    if choice < 0.15 and isinstance(place, dict):
+        del place[key]
+    elif choice < 0.3 and isinstance(place, dict):
+        place[rng.choice([*map(str, STRANGE[:20]), "auto_map", "extra"])] = place.pop(key)
+    else:
+        place[key] = rng.choice(STRANGE)
+    return value
+
+
+def places(value):
+    """Every container and key below a value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items if isinstance(value, dict | list) else ():
+        yield value, key
+        if isinstance(item, dict | list):
+            yield from places(item)
+
+
+def survives(action):
+    """Whether the damage did no harm; anything but ExportError fails the test."""
+    try:
+        action()
+    except ExportError as error:
+        message = str(error)
+    else:
+        return True
+    assert message.isprintable()
+    assert len(message) < 1500
+    return False
+
+
+def dumped(value):
+    return json.dumps(value)  # escapes: lone surrogates stay readable
+
+
+def test_damaged_folders(tmp_path):
+    rng, root = random.Random(7), write_folder(tmp_path / "model")
+    kept = 0
+    for _ in range(ROUNDS):
+        name = rng.choice(["model_index.json", "model_index.json", *CONFIGS])
+        good = INDEX if name == "model_index.json" else CONFIGS[name]
+        write(root / name, dumped(damage(good, rng)))
+        kept += survives(lambda: read_folder(root))
+        write(root / name, dumped(good))
+    assert 0 < kept < ROUNDS
+
+
+@pytest.mark.parametrize("class_name", DEFAULTS)
+def test_damaged_schedulers(class_name):
+    rng = random.Random(class_name)
+    kept = sum(
+        survives(lambda: read_scheduler(class_name, damage(damage(DEFAULTS[class_name], rng), rng)))
+        for _ in range(ROUNDS // 2)
+    )
+    assert 0 < kept < ROUNDS // 2
+
+
+def token(content):
+    return {"content": content, "lstrip": False, "normalized": True, "rstrip": False}
+
+
+def test_damaged_tokenizers(tmp_path):
+    rng, (ids, merges) = random.Random(9), train(300)
+    folder = write_files(tmp_path / "model" / "tokenizer", ids, merges)
+    small = {piece: ids[piece] for piece in sorted(ids, key=ids.__getitem__)}
+    files = {
+        "tokenizer_config.json": {
+            "model_max_length": 77,
+            "bos_token": token(START),
+            "pad_token": "!",
+        }
+        | {"added_tokens_decoder": {str(len(ids)): token("<new>")}},
+        "special_tokens_map.json": {"eos_token": token(END), "pad_token": "!"},
+        "added_tokens.json": {"<cat>": len(ids), "<dog>": len(ids) + 1},
+        "tokenizer.json": {
+            "added_tokens": [{"id": ids[END]} | token(END)],
+            "model": {"type": "BPE", "vocab": small, "merges": merges[:3]},
+        },
+    }
+    plain = {"model_max_length": 77}
+    kept = 0
+    for _ in range(ROUNDS):
+        name = rng.choice(list(files))
+        write(folder / "tokenizer_config.json", dumped(plain))
+        write(folder / name, dumped(damage(files[name], rng)))
+        kept += survives(lambda: read_tokenizer(folder))
+        if name != "tokenizer_config.json":
+            (folder / name).unlink()
+    assert 0 < kept < ROUNDS
+
+
+def test_damaged_indices_of_shards(tmp_path):
+    rng, folder = random.Random(11), tmp_path / "model" / "unet"
+    save_shards(folder, tensors("a", "b"), tensors("c"))
+    index = folder / f"{STEM}.safetensors.index.json"
+    good = json.loads(index.read_text())
+    kept = 0
+    for _ in range(ROUNDS):
+        write(index, dumped(damage(good, rng)))
+        kept += survives(lambda: find_weights(folder, STEM))
+    assert 0 < kept < ROUNDS
