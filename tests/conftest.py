@@ -31,3 +31,11 @@ def text_bundle(tiny_text_folder: Path, tmp_path_factory: pytest.TempPathFactory
     out = tmp_path_factory.mktemp("diffusers") / "text.bundle"
     compile_bundle(tiny_text_folder, out)
     return out
+
+
+@pytest.fixture(scope="session")
+def emoji_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the shipped emoji folder; too large for the fast suite."""
+    out = tmp_path_factory.mktemp("emoji") / "emoji.bundle"
+    compile_bundle("emoji", out)
+    return out

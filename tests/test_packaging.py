@@ -69,12 +69,19 @@ def test_rooms_are_installed_under_our_name() -> None:
     assert SETUPTOOLS["package-dir"] == {f"denoisert.{room}": room for room in ROOMS}
 
 
+def dotted(folder: Path) -> str:
+    return ".".join(("denoisert", *folder.parts))
+
+
 @pytest.mark.parametrize("path", data_files())
 def test_data_file_belongs_to_the_wheel(path: str) -> None:
-    package = "denoisert." + ".".join(path.split("/")[:-1])
+    folder = next(each for each in Path(path).parents if dotted(each) in SETUPTOOLS["packages"])
     patterns = SETUPTOOLS["package-data"]
-    globs = [*patterns.get("*", []), *patterns.get(package, [])]
-    assert any(Path(Path(path).name).match(glob) for glob in globs), "not in package-data"
+    globs = [*patterns.get("*", []), *patterns.get(dotted(folder), [])]
+    inner = Path(path).relative_to(folder)
+    assert any(inner.match(glob) and len(inner.parts) == len(Path(glob).parts) for glob in globs), (
+        "not in package-data"
+    )
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from denoisert.export.sources.diffusers.scheduler import read_scheduler
+from denoisert.export.sources.zoo import ZOO
 from denoisert.runtime import CFG, Condition, Request, Runtime, Start, Unguided
 from tests.export.diffusers_pipelines import image_to_image, text_to_image
 
@@ -18,20 +19,40 @@ SCHEDULERS = (
 )
 
 
+EMOJI = ZOO / "emoji" / "model"
+MODELS = ["tiny", pytest.param("emoji", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def runtime(text_bundle):
-    with Runtime.open(text_bundle, threads=1) as opened:
+def folder(model, request):
+    """The diffusers folder that both sides read."""
+    return EMOJI if model == "emoji" else request.getfixturevalue("tiny_text_folder")
+
+
+@pytest.fixture(scope="module")
+def runtime(model, request):
+    bundle = request.getfixturevalue("emoji_bundle" if model == "emoji" else "text_bundle")
+    with Runtime.open(bundle, threads=1) as opened:
         yield opened
 
 
-def scheduler_of(kind, folder):
-    """A scheduler made from the folder's own configuration, as users do it.
+CHANGES = {
+    # StableDiffusionPipeline switches off the clipping that DDIM's configuration has by default.
+    diffusers.DDIMScheduler: {"clip_sample": False},
+    # Our spacings name DPM-Solver's times only when they are "trailing".
+    diffusers.DPMSolverMultistepScheduler: {"timestep_spacing": "trailing"},
+}
 
-    Our spacings name the same times as DPM-Solver's in diffusers only when it is "trailing".
-    """
+
+def scheduler_of(kind, folder):
+    """A scheduler made from the folder's own configuration, as users do it."""
     config = kind.load_config(folder, subfolder="scheduler")
-    is_dpm = kind is diffusers.DPMSolverMultistepScheduler
-    return kind.from_config(config, **({"timestep_spacing": "trailing"} if is_dpm else {}))
+    return kind.from_config(config, **CHANGES.get(kind, {}))
 
 
 def sampler_of(scheduler):
@@ -51,20 +72,20 @@ def assert_equal(result, theirs, *, name="latent"):
 
 @pytest.mark.parametrize("kind", SCHEDULERS)
 @pytest.mark.parametrize("guidance", [Unguided(), CFG(4.0)])
-def test_text_to_image(runtime, tiny_text_folder, kind, guidance):
-    scheduler = scheduler_of(kind, tiny_text_folder)
+def test_text_to_image(runtime, folder, kind, guidance):
+    scheduler = scheduler_of(kind, folder)
     request = Request(
         "red apple", seed=11, images=2, steps=STEPS, guidance=guidance, **sampler_of(scheduler)
     )
-    theirs = text_to_image(tiny_text_folder, scheduler, request, runtime.card)
+    theirs = text_to_image(folder, scheduler, request, runtime.card)
     assert_equal(runtime.generate(request), theirs)
 
 
-def test_a_negative_prompt(runtime, tiny_text_folder):
-    scheduler = scheduler_of(diffusers.DDIMScheduler, tiny_text_folder)
+def test_a_negative_prompt(runtime, folder):
+    scheduler = scheduler_of(diffusers.DDIMScheduler, folder)
     said = {"seed": 5, "steps": STEPS, "guidance": CFG(4.0), **sampler_of(scheduler)}
     request = Request(Condition("red apple", "a blue cup"), **said)
-    theirs = text_to_image(tiny_text_folder, scheduler, request, runtime.card)
+    theirs = text_to_image(folder, scheduler, request, runtime.card)
     found = runtime.generate(request)
     assert_equal(found, theirs)
     plain = runtime.generate(Request("red apple", **said))
@@ -72,8 +93,8 @@ def test_a_negative_prompt(runtime, tiny_text_folder):
 
 
 @pytest.mark.parametrize("kind", SCHEDULERS)
-def test_image_to_image(runtime, tiny_text_folder, kind):
-    scheduler = scheduler_of(kind, tiny_text_folder)
+def test_image_to_image(runtime, folder, kind):
+    scheduler = scheduler_of(kind, folder)
     side = runtime.card.layout.parts[0].shape[1] * runtime.card.autoencoder.factor
     picture = np.random.default_rng(3).integers(0, 256, (side, side, 3), dtype=np.uint8)
     request = Request(
@@ -85,5 +106,5 @@ def test_image_to_image(runtime, tiny_text_folder, kind):
         start=Start(picture, 0.5),
         **sampler_of(scheduler),
     )
-    theirs = image_to_image(tiny_text_folder, scheduler, request, runtime.card)
+    theirs = image_to_image(folder, scheduler, request, runtime.card)
     assert_equal(runtime.generate(request), theirs)

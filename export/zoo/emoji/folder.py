@@ -12,6 +12,7 @@ import torch
 from denoisert.export.zoo.emoji import tokenizer
 from denoisert.export.zoo.emoji.architecture import TOKENS, Pipeline, Unet, Vae, new_scheduler
 
+PREFIX: Final = "text_model."
 README: Final = """\
 ---
 license: ofl-1.1
@@ -53,6 +54,7 @@ def save_folder(
     modules: dict[str, Any] = {"text_encoder": text_encoder, "unet": unet, "vae": vae}
     for name, module in modules.items():
         copy.deepcopy(module).half().save_pretrained(folder / name, safe_serialization=True)
+    _restore_names(folder / "text_encoder" / "model.safetensors")
     new_scheduler().save_pretrained(folder / "scheduler")
     index = {
         "_class_name": "StableDiffusionPipeline",
@@ -70,6 +72,19 @@ def save_folder(
     (folder / "README.md").write_text(README, encoding="utf-8")
     text = json.dumps(index, indent=2) + "\n"
     (folder / "model_index.json").write_text(text, encoding="utf-8")
+
+
+def _restore_names(path: Path) -> None:
+    """Name the text encoder's tensors as published folders do.
+
+    transformers 5.23 saves them without the prefix that every earlier version looks for; those
+    would draw the weights at random.
+    """
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(path)
+    named = {PREFIX + name.removeprefix(PREFIX): value for name, value in tensors.items()}
+    save_file(named, path, metadata={"format": "pt"})
 
 
 def load_pipeline(folder: Path) -> Pipeline:

@@ -95,6 +95,10 @@ class TestShipped:
                 for name in tensors.keys():  # noqa: SIM118
                     assert np.isfinite(tensors.get_tensor(name)).all(), name
 
+    def test_the_text_encoder_has_the_names_that_every_transformers_reads(self):
+        with safe_open(FOLDER / "text_encoder" / "model.safetensors", "np") as tensors:
+            assert all(name.startswith("text_model.") for name in tensors.keys())  # noqa: SIM118
+
     def test_the_recommended_sampler_is_read_from_it(self):
         readme = read_readme(FOLDER)
         assert (readme.licence, readme.steps, readme.guidance_scale) == ("ofl-1.1", 20, 4.0)
@@ -137,6 +141,8 @@ class TestSaving:
         pipeline = load_pipeline(tmp_path / "model")
         for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
             assert {value.dtype for value in part.parameters()} == {torch.float32}
+        with safe_open(tmp_path / "model" / "text_encoder" / "model.safetensors", "np") as tensors:
+            assert all(name.startswith("text_model.") for name in tensors.keys())  # noqa: SIM118
         pictures = pipeline(["red apple", "ü"], num_inference_steps=2, output_type="np").images
         assert pictures.shape == (2, 8, 8, 3)
         assert np.isfinite(pictures).all()

@@ -12,6 +12,7 @@ from denoisert.runtime.errors import Cancelled, DeadlineExceeded, EngineError, N
 from denoisert.runtime.events import Admitted, Ended
 from denoisert.runtime.request import Limits
 from denoisert.runtime.threads import loop as loops
+from denoisert.runtime.threads.mailbox import Mailbox
 from tests.runtime.bundles import watched
 from tests.runtime.threads.gates import gated
 
@@ -150,6 +151,30 @@ def test_a_parked_request_can_be_cancelled(toy):
             low.result(60)
         gate.free()
         high.result(60)
+
+
+def test_a_request_that_ended_on_its_way_to_the_loop_is_not_computed(toy):
+    """Cancelled between the desk and the loop, the news of it may come before the request."""
+    with gated(toy) as (runtime, gate, _):
+        (loop,) = runtime._crew.loops
+        job = runtime._intake.job(LONG, 0, Mailbox(), ())
+        job.ending.result = job.result(Cancelled("on its way"))
+        assert loop.send(lambda: loop.take([job])).wait()
+        assert loop.send(lambda: None).wait()
+        assert gate.entered == 0
+        assert loop._jobs == {}
+
+
+@pytest.mark.parametrize("request_of", [Request(1, images=3), Request(7, images=9)])
+def test_nothing_of_an_ended_request_is_kept(toy, request_of):
+    with Runtime.open(toy, threads=1, slots=2, trace=Trace()) as runtime:
+        (loop,) = runtime._crew.loops
+        runtime.generate([request_of, Request(2)], progress=lambda *_: None)
+        assert loop.send(lambda: None).wait()
+        kept = (loop._jobs, loop._places, loop._held, loop._watched, loop._traced, loop._seen)
+        assert [len(each) for each in kept] == [0] * 6
+        assert loop.load == 0
+        assert not loop._pool.outcomes
 
 
 def test_requests_of_a_sequence_start_in_the_same_tick(toy):

@@ -44,6 +44,17 @@ def test_a_slow_reader_sees_the_newest_of_each_picture():
     assert kinds == [(Stepped, 0, 5), (Preview, 0, 5), (Stepped, 1, 5), (Preview, 1, 5)]
 
 
+def test_news_is_read_in_the_order_of_its_last_change():
+    box = Mailbox()
+    for image in (0, 1, 2):
+        box.put(Stepped(image, 1, 9))
+    serial, _ = read(box)
+    for image in (2, 0, 1):
+        box.put(Stepped(image, 2, 9))
+    _, found = read(box, serial)
+    assert [news.image for news in found] == [2, 0, 1]
+
+
 def test_two_readers_do_not_take_each_other_anything_away():
     box = Mailbox()
     for step in range(1, 4):
