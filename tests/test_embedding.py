@@ -118,15 +118,19 @@ def test_ready_then_pictures_and_clear_refusals(digits_bundle, tmp_path):
 def test_a_full_queue_answers_503_and_every_accepted_request_ends(slow_bundle, tmp_path):
     with served(slow_bundle, tmp_path) as (address, _):
         until(lambda: ready(address))
-        answers = asyncio.run(flood(address, MANY))
+        answers = asyncio.run(flood(address, MANY, deadline_s=4))
         codes = [answer.status_code for answer in answers]
-        assert set(codes) == {200, 503}
+        assert 503 in codes
+        assert set(codes) <= {200, 503, 504}  # how many end in time is the machine's business
         refused = next(answer for answer in answers if answer.status_code == 503)
         assert int(refused.headers["retry-after"]) >= 1
         assert "full" in refused.json()["error"] or "wait" in refused.json()["error"]
         found = stats(address)
         assert found["requests_done"] == codes.count(200)
         assert found["requests_refused"] == codes.count(503)
+        assert found["requests_expired"] == codes.count(504)
+        after = httpx.post(f"{address}/generate", json={"prompt": 3}, timeout=60)
+        assert after.status_code == 200
 
 
 def test_a_client_that_goes_frees_its_place(slow_bundle, tmp_path):

@@ -184,11 +184,16 @@ def test_a_text_model_has_text_and_decode_phases(text_bundle, tmp_path):
     assert {"plan", "text", "queue", "ticks", "decode", "tick", "engine", "step"} <= names
 
 
+def heed_ctrl_c():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_it_at_once(tmp_path):
     words = ["bench", str(STORED), "--duration", "600", "--rate", "200", "--threads", "1"]
     command = [sys.executable, "-m", "denoisert.runtime.cli", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+    # A suite that runs in the background inherits an ignored SIGINT; a terminal's user does not.
+    with subprocess.Popen(command, cwd=tmp_path, preexec_fn=heed_ctrl_c, **pipes) as process:
         while "warm:" not in process.stdout.readline():
             assert process.poll() is None
         sleep(0.2)  # the load has begun
