@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.request import Request
@@ -61,13 +62,16 @@ class Batch:
             seen = self._tell(progress, seen)
             if is_last:
                 return
-            self._bell.wait(lambda last=seen: self._rows() > last or self._are_over())  # type: ignore[misc]
+            self._bell.wait(partial(self._has_news, seen))
 
     def _tell(self, progress: Progress | None, seen: int) -> int:
         done = self._rows()
         if progress is not None and done > seen:
             progress(done, sum(job.rows for job in self._jobs))
         return done
+
+    def _has_news(self, seen: int) -> bool:
+        return self._rows() > seen or self._are_over()
 
     def _rows(self) -> int:
         return sum(job.mailbox.rows for job in self._jobs)

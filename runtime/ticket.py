@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from denoisert.runtime.errors import EngineError
@@ -80,7 +81,7 @@ class Ticket:
         self._start_watching()
         box, serial = self._mailbox, 0
         while True:
-            box.bell.wait(lambda last=serial: self._has_news(last))  # type: ignore[misc]
+            box.bell.wait(partial(self._has_news, serial))
             entry = box.after(serial)
             if entry is None:
                 break
@@ -93,7 +94,7 @@ class Ticket:
         self._start_watching()
         box, serial = self._mailbox, 0
         while True:
-            await box.bell.wait_async(lambda last=serial: self._has_news(last))  # type: ignore[misc]
+            await box.bell.wait_async(partial(self._has_news, serial))
             entry = box.after(serial)
             if entry is None:
                 break

@@ -11,8 +11,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from threading import TIMEOUT_MAX, Lock
 from time import perf_counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
 
 Waker = Callable[[], object]
 
@@ -64,12 +69,8 @@ class Bell:
 
         loop = get_running_loop()
         while not is_over():
-            rung = loop.create_future()
-
-            def wake() -> None:
-                with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
-                    loop.call_soon_threadsafe(_set, rung)  # noqa: B023 - removed in this turn
-
+            rung: Future[None] = loop.create_future()
+            wake = partial(_wake, loop, rung)
             self._wakers.append(wake)
             try:
                 if not is_over():
@@ -82,6 +83,12 @@ class Bell:
             self._wakers.remove(waker)
 
 
-def _set(future: object) -> None:
-    if not future.done():  # type: ignore[attr-defined]
-        future.set_result(None)  # type: ignore[attr-defined]
+def _wake(loop: AbstractEventLoop, rung: Future[None]) -> None:
+    """Tell a coroutine from any thread."""
+    with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(_set, rung)
+
+
+def _set(future: Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
