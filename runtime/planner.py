@@ -163,8 +163,8 @@ class Planner:
         """The latent or the picture to start from."""
         if start is None:
             return None, None
-        if start.is_picture:
-            return None, start_picture(start.latent, self.card)  # type: ignore[arg-type]
+        if start.picture is not None:
+            return None, start_picture(start.picture, self.card)
         return self._latent(start), None
 
     def _latent(self, start: Start) -> Array:

@@ -79,13 +79,14 @@ class Start:
             raise InvalidInput(f"start strength {self.strength} is outside 0 (excluded) to 1.")
 
     @property
-    def is_picture(self) -> bool:
-        """Whether it is a PIL image or uint8 (H, W, 3) instead of a latent."""
+    def picture(self) -> NDArray[np.uint8] | Image | None:
+        """The PIL image or uint8 (H, W, 3) that it starts from; None where that is a latent."""
         value = self.latent
         if isinstance(value, np.ndarray):
-            return value.dtype == np.uint8 and value.ndim == 3 and value.shape[2] == 3
+            is_picture = value.dtype == np.uint8 and value.ndim == 3 and value.shape[2] == 3
+            return value.astype(np.uint8, copy=False) if is_picture else None
         pil = sys.modules.get("PIL.Image")  # whoever made a PIL image has imported it
-        return pil is not None and isinstance(value, pil.Image)
+        return value if pil is not None and isinstance(value, pil.Image) else None
 
 
 @dataclass(frozen=True, slots=True)
