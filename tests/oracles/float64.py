@@ -45,16 +45,23 @@ def module(name: str) -> ModuleType:
     made.__file__ = str(path)
     sys.modules[made.__name__] = made
     exec(compile(double(path.read_text()), str(path), "exec"), made.__dict__)
+    made.randn_tensor = _given
     return made
 
 
+def _given(shape: torch.Size, *, generator: Noises, **_: object) -> torch.Tensor:
+    """diffusers' `randn_tensor`, whose generator is a list of draws instead."""
+    return generator.next(shape)
+
+
 class Noises:
-    """Stands in for diffusers' `randn_tensor`: hands out given draws in order."""
+    """Given draws in order, to be passed to `step` as its generator."""
 
     def __init__(self, draws: list[np.ndarray]) -> None:
         self.left = [torch.from_numpy(draw) for draw in draws]
 
-    def __call__(self, shape: torch.Size, **_: object) -> torch.Tensor:
+    def next(self, shape: torch.Size) -> torch.Tensor:
+        """The next draw."""
         return self.left.pop(0).reshape(shape)
 
 

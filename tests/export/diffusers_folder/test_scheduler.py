@@ -87,10 +87,10 @@ def parametrised(cases):
 
 @parametrised(EXACT)
 @pytest.mark.parametrize("steps", [10, 20, 25, 28])
-def test_what_has_no_note_is_equal(class_name, config, steps, monkeypatch):
+def test_what_has_no_note_is_equal(class_name, config, steps):
     pair = Pair(class_name, config, steps)
     assert pair.sampling.notes == ()
-    assert pair.error(monkeypatch) <= TOLERANCE
+    assert pair.error() <= TOLERANCE
 
 
 @parametrised(EXACT)
@@ -106,11 +106,11 @@ def test_diffusers_starts_from_the_same_noise_there(class_name, config):
 
 @parametrised(EXACT_BUT_FOR_THE_START)
 @pytest.mark.parametrize("steps", [10, 20, 25])
-def test_what_has_one_note_differs_in_the_start_alone(class_name, config, steps, monkeypatch):
+def test_what_has_one_note_differs_in_the_start_alone(class_name, config, steps):
     pair = Pair(class_name, config, steps)
     (note,) = pair.sampling.notes
     assert START in note
-    assert pair.error(monkeypatch) <= TOLERANCE
+    assert pair.error() <= TOLERANCE
     gain = float(pair.scheduler().init_noise_sigma) * pair.grid.alpha[0]
     assert gain == pytest.approx(pair.grid.sigma[0], abs=1e-6)
     assert 0.99 < gain < 1.0 - 1e-6
@@ -155,10 +155,10 @@ NOTED = [
 
 @pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning")
 @pytest.mark.parametrize(("class_name", "config", "steps", "note"), NOTED)
-def test_what_differs_says_so(class_name, config, steps, note, monkeypatch):
+def test_what_differs_says_so(class_name, config, steps, note):
     pair = Pair(class_name, config, steps)
     assert any(note in found for found in pair.sampling.notes), pair.sampling.notes
-    assert pair.error(monkeypatch) > 1e-6
+    assert pair.error() > 1e-6
 
 
 @parametrised([case for case in EXACT if case[0] != FLOW])

@@ -42,7 +42,10 @@ def test_random_works_under_random_interruptions(any_toy, seed):
     rng = np.random.default_rng(seed)
     works = [random_work(rng)[0] for _ in range(10)]
     pool = pool_of(denoiser, slots=3)
-    urgent = lambda: random_work(rng, flow_table(steps=int(rng.integers(1, 4))))[0]  # noqa: E731
+
+    def urgent():
+        return random_work(rng, flow_table(steps=int(rng.integers(1, 4))))[0]
+
     for each, found in interrupt(pool, works, rng, urgent):
         assert_same(found, alone(denoiser, each))
     assert pool.parked > 3
@@ -63,7 +66,10 @@ def test_tables_that_use_everything(first, tmp_path):
 
     pool = pool_of(denoiser, slots=2)
     works = [any_work(seed) for seed in range(first, first + 10)]
-    urgent = lambda: any_work(int(rng.integers(1000, 2000)))  # noqa: E731
+
+    def urgent():
+        return any_work(int(rng.integers(1000, 2000)))
+
     for each, found in interrupt(pool, works, rng, urgent):
         assert_same(found, alone(denoiser, each))
     assert pool.parked > 3

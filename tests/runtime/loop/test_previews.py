@@ -39,7 +39,7 @@ def rounding(grid, step, scale):
 
 @pytest.mark.parametrize("scale", [1.0, 4.0])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_previews_equal_diffusers_in_float64(small, small_denoiser, case, scale, monkeypatch):
+def test_previews_equal_diffusers_in_float64(small, small_denoiser, case, scale):
     noise = [
         philox.normals(SEED, draw=draw, image=1, count=LAYOUT.elements, dtype=np.float64)
         for draw in range(STEPS + 1)
@@ -49,7 +49,7 @@ def test_previews_equal_diffusers_in_float64(small, small_denoiser, case, scale,
         cond, uncond = (small.answer(latent.reshape(-1), time, label) for label in LABELS)
         return (uncond + scale * (cond - uncond)).reshape(latent.shape)
 
-    expected = case.estimates(guided, noise, monkeypatch)
+    expected = case.estimates(guided, noise)
     pool = pool_of(small_denoiser, slots=3)
     table = case.table(scale, 3)
     other = pool.submit(work(case.table(scale, 0), (1, 1), seed=1))

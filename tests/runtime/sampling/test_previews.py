@@ -34,7 +34,7 @@ def every_page(table):
 
 @pytest.mark.parametrize("scale", [1.0, 4.0])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_previews_are_diffusers_clean_estimates(case, scale, monkeypatch):
+def test_previews_are_diffusers_clean_estimates(case, scale):
     rng = np.random.default_rng(21)
     networks, noise = [tanh_network(rng), tanh_network(rng)], draws(rng, STEPS)
 
@@ -42,7 +42,7 @@ def test_previews_are_diffusers_clean_estimates(case, scale, monkeypatch):
         cond, uncond = (network(latent, time) for network in networks)
         return uncond + scale * (cond - uncond)
 
-    expected = case.estimates(guided, noise, monkeypatch)
+    expected = case.estimates(guided, noise)
     assert len(expected) == STEPS
     table = every_page(case.table(scale, 1))
     run = execute(table, LAYOUT, lambda latent, time, branch: networks[branch](latent, time), noise)
