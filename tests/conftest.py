@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from denoisert.export import compile_bundle
+
+# Triton decides when a kernel's module is imported whether it compiles or interprets: without a GPU
+# this process interprets. Compile-only tests run in processes of their own.
+if not Path("/dev/nvidiactl").exists():
+    os.environ["TRITON_INTERPRET"] = "1"
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(
+            "cpu",
+            marks=pytest.mark.skipif(
+                os.environ.get("TRITON_INTERPRET") != "1",
+                reason="kernels are compiled where there is a GPU; interpreting wants none",
+            ),
+        ),
+        pytest.param("cuda", marks=pytest.mark.gpu),
+    ]
+)
+def kernel_device(request: pytest.FixtureRequest) -> str:
+    """Where Triton kernels run: "cpu" in the interpreter, "cuda" compiled."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -37,11 +37,11 @@ HEAVY = {
 ALLOWED = {
     "kernels/*/kernel.py": {"triton"},
     "kernels/*/launch.py": {"torch", "triton"},
-    "runtime/devices/torch.py": {"torch"},
+    "runtime/devices/torch/*": {"torch"},
     "runtime/engines/openvino.py": {"openvino"},
     "runtime/engines/ort.py": {"onnxruntime"},
     "runtime/engines/tensorrt.py": {"tensorrt", "tensorrt_rtx"},
-    "runtime/engines/torch.py": {"onnx", "torch"},
+    "runtime/engines/torch/*": {"onnx", "torch"},
     "runtime/loop/graphs.py": {"torch"},
     "export/*": HEAVY,
 }

@@ -12,20 +12,29 @@ from denoisert.runtime.errors import Cancelled, DeadlineExceeded, EngineError, N
 from denoisert.runtime.events import Preview
 from denoisert.runtime.request import Limits
 from denoisert.runtime.threads import loop as loops
+from tests.runtime.bundles import watched_codec
 
 PLAIN = Request("red apple", seed=5, steps=3, images=2)
 
 
 @pytest.fixture(scope="module")
-def runtime(text_bundle):
-    with Runtime.open(text_bundle, threads=1) as opened:
-        yield opened
+def watched(text_bundle):
+    """A runtime and its codec's engines, for counting their runs and for faults in them."""
+    opened, spies = watched_codec(text_bundle)
+    with opened:
+        yield opened, spies
 
 
 @pytest.fixture
-def texts(runtime):
-    """The engines that the codec owns, for a fault at their run."""
-    return runtime._crew.codecs[0]._components
+def runtime(watched):
+    return watched[0]
+
+
+@pytest.fixture
+def spies(watched):
+    yield watched[1]
+    for spy in watched[1].values():
+        spy.before = None
 
 
 def test_words_become_pictures(runtime):
@@ -49,13 +58,14 @@ def test_words_matter_and_a_picture_does_not_depend_on_its_neighbours(runtime):
     assert not np.array_equal(other.flat, alone.flat)
 
 
-def test_known_prompts_do_not_pass_the_codec_again(runtime, monkeypatch, texts):
+def test_known_prompts_do_not_pass_the_codec_again(runtime, spies):
     request = Request(Condition("a known prompt", negative="dull"), steps=2, guidance=CFG(2.0))
     first = runtime.generate(request)
     assert first.phases["text"] > 0
     hits, misses = (runtime.stats()[f"text_{name}"] for name in ("hits", "misses"))
-    monkeypatch.setattr(texts.texts.__class__, "encode", lambda *_: pytest.fail("asked again"))
+    runs = len(spies["text_encoder"].runs)
     again = runtime.generate(request)
+    assert len(spies["text_encoder"].runs) == runs
     assert "text" not in again.phases
     assert np.array_equal(first.flat, again.flat)
     assert runtime.stats()["text_hits"] == hits + 2
@@ -87,60 +97,43 @@ def test_previews_of_latents_are_drawn_by_the_readout(runtime):
     assert all(event.picture.size == (8, 8) for event in seen)
 
 
-def test_requests_that_come_together_are_encoded_together(runtime, monkeypatch, texts):
-    calls, encode = [], texts.texts.encode
-
-    def watch(self, prompts):
-        prompts = list(prompts)
-        calls.append(len(prompts))
-        time.sleep(0.05)
-        return encode(prompts)
-
-    monkeypatch.setattr(type(texts.texts), "encode", watch)
+def test_requests_that_come_together_are_encoded_together(runtime, spies):
+    spy = spies["text_encoder"]
+    first = len(spy.runs)
+    spy.before = lambda _: time.sleep(0.05)
     tickets = [runtime.submit(Request(f"word {i} together", steps=2)) for i in range(6)]
     for ticket in tickets:
         ticket.result(60)
-    assert sum(calls) == 6 * 2
+    calls = spy.runs[first:]
+    assert sum(calls) == 6 + 1  # each prompt, and the empty one of the uncond branch once
     assert len(calls) < 6
 
 
-@pytest.mark.parametrize(("part", "method"), [("texts", "encode"), ("decoder", "decode")])
-def test_a_failing_codec_ends_its_request_only(runtime, monkeypatch, texts, part, method):
-    def fail(self, *_):
-        raise EngineError("injected: the codec failed.")
-
+@pytest.mark.parametrize("component", ["text_encoder", "decoder"])
+def test_a_failing_codec_ends_its_request_only(runtime, spies, component):
     wanted = runtime.generate(PLAIN)
-    with monkeypatch.context() as patch:
-        patch.setattr(type(getattr(texts, part)), method, fail)
-        with pytest.raises(EngineError, match="injected"):
-            runtime.generate(Request(f"never seen {part}", steps=2))
+    spies[component].failing.add(len(spies[component].runs) + 1)
+    with pytest.raises(EngineError, match="injected"):
+        runtime.generate(Request(f"never seen {component}", steps=2))
     assert np.array_equal(runtime.generate(PLAIN).pixels, wanted.pixels)
 
 
-def test_a_picture_that_overflows_in_the_decoder_is_an_error(runtime, monkeypatch, texts):
-    def overflow(self, latents):
-        raise NonFinite("the decoder made values that are NaN or infinite.")
-
-    monkeypatch.setattr(type(texts.decoder), "decode", overflow)
+def test_a_picture_that_overflows_in_the_decoder_is_an_error(runtime, spies):
+    spies["decoder"].before = lambda buffers: buffers["latent"].fill(np.inf)
     with pytest.raises(NonFinite):
         runtime.generate(PLAIN)
 
 
-def test_what_waits_for_the_decoder_can_still_end_early(text_bundle, monkeypatch):
+def test_what_waits_for_the_decoder_can_still_end_early(text_bundle):
     """Cancelled or expired while another picture is decoded: it is not decoded any more."""
-    with Runtime.open(text_bundle, threads=1) as runtime:
+    opened, spies = watched_codec(text_bundle)
+    with opened as runtime:
         runtime.generate(PLAIN)
-        parts = runtime._crew.codecs[0]._components
-        gate, decoded, decode = threading.Event(), [], parts.decoder.decode
-
-        def slow(self, latents):
-            decoded.append(len(latents))
-            assert gate.wait(60)
-            return decode(latents)
-
-        monkeypatch.setattr(type(parts.decoder), "decode", slow)
+        spy, gate = spies["decoder"], threading.Event()
+        known = len(spy.runs)
+        spy.before = lambda _: gate.wait(60)
         first = runtime.submit(Request("red apple", steps=2))
-        while not decoded:
+        while len(spy.runs) == known:
             time.sleep(0.001)
         cancelled = runtime.submit(Request("red apple", steps=2))
         expired = runtime.submit(Request("red apple", steps=2, limits=Limits(deadline_s=0.5)))
@@ -153,19 +146,17 @@ def test_what_waits_for_the_decoder_can_still_end_early(text_bundle, monkeypatch
         gate.set()
         assert len(first.result(60).images) == 1
         assert runtime.generate(PLAIN).images
-        assert decoded == [1, 2]
+        assert spy.runs[known:] == [1, 2]
 
 
 def test_a_slow_decoder_holds_new_requests_back(text_bundle, monkeypatch):
     """Latents do not pile up without bound: what comes later waits, and in the end is refused."""
     monkeypatch.setattr(loops, "MOST_UNDECODED", 2)
-    with Runtime.open(text_bundle, threads=1, queue=3) as runtime:
+    opened, spies = watched_codec(text_bundle, queue=3)
+    with opened as runtime:
         runtime.generate(PLAIN)
-        parts = runtime._crew.codecs[0]._components
-        gate, decode = threading.Event(), parts.decoder.decode
-        monkeypatch.setattr(
-            type(parts.decoder), "decode", lambda self, x: gate.wait(60) and decode(x)
-        )
+        gate = threading.Event()
+        spies["decoder"].before = lambda _: gate.wait(60)
         tickets = []
         try:
             while runtime.stats()["requests_waiting"] < 3:

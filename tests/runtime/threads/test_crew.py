@@ -12,7 +12,7 @@ import pytest
 
 from denoisert.runtime import Request, Runtime
 from denoisert.runtime.errors import Cancelled, EngineError, InvalidInput
-from tests.runtime.bundles import watched
+from tests.runtime.bundles import watched, watched_codec
 from tests.runtime.threads.gates import gated
 from tests.runtime.threads.storm import collected, our_threads
 
@@ -210,11 +210,11 @@ def test_a_dead_loop_ends_everything_with_its_cause(toy, kind):
     assert our_threads() == []
 
 
-def test_a_dead_codec_ends_everything_too(text_bundle, monkeypatch):
-    with Runtime.open(text_bundle, threads=1) as runtime:
+def test_a_dead_codec_ends_everything_too(text_bundle):
+    opened, spies = watched_codec(text_bundle)
+    with opened as runtime:
         runtime.generate(Request("red", steps=2))
-        decoder = runtime._crew.codecs[0]._components.decoder
-        monkeypatch.setattr(type(decoder), "decode", lambda *_: 1 / 0)
+        spies["decoder"].before = lambda _: 1 / 0
         tickets = [runtime.submit(Request("red", steps=n)) for n in (900, 901, 2)]
         for ticket in tickets:
             with pytest.raises(EngineError, match="died of ZeroDivisionError"):

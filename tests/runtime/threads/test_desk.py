@@ -7,7 +7,14 @@ import time
 import pytest
 
 from denoisert.runtime import Request, Runtime
-from denoisert.runtime.errors import Cancelled, EngineError, NonFinite, OutOfMemory, Overloaded
+from denoisert.runtime.errors import (
+    Cancelled,
+    EngineError,
+    InvalidInput,
+    NonFinite,
+    OutOfMemory,
+    Overloaded,
+)
 from tests.runtime.threads.gates import gated
 
 LONG = Request(1, steps=30)
@@ -37,16 +44,17 @@ def test_a_full_queue_refuses_at_once_and_says_what_to_do(toy):
         assert all(ticket.result(60) for ticket in (running, *again))
 
 
-def test_refusing_costs_no_plan(toy, monkeypatch):
+def test_refusing_costs_no_plan(toy):
     with gated(toy, slots=1, queue=1) as (runtime, gate, _):
         runtime.submit(LONG)
         gate.reached(1)
         runtime.submit(LONG)
-        plans = []
-        monkeypatch.setattr(runtime._intake.planner, "plan", lambda *_: plans.append(1))
-        with pytest.raises(Overloaded):
-            runtime.submit(LONG)
-        assert plans == []
+        impossible = Request(99)
+        with pytest.raises(Overloaded):  # planning would have found that there is no such class
+            runtime.submit(impossible)
+        gate.free()
+        with pytest.raises(InvalidInput):
+            runtime.plan(impossible)
 
 
 def test_a_waiting_request_is_cancelled_at_once(toy):

@@ -13,7 +13,7 @@ from denoisert.runtime.events import Admitted, Ended
 from denoisert.runtime.request import Limits
 from denoisert.runtime.threads import loop as loops
 from denoisert.runtime.threads.mailbox import Mailbox
-from tests.runtime.bundles import watched
+from tests.runtime.bundles import watched, watched_codec
 from tests.runtime.threads.gates import gated
 
 LONG = Request(1, seed=3, steps=1000)
@@ -61,14 +61,12 @@ def test_a_deadline_ends_a_waiting_request_before_any_work(toy):
         assert len(spy.runs) == 2
 
 
-def test_a_deadline_wakes_a_loop_that_sleeps(text_bundle, monkeypatch):
+def test_a_deadline_wakes_a_loop_that_sleeps(text_bundle):
     """The codec is busy, nothing ticks: the loop keeps the time nevertheless."""
-    with Runtime.open(text_bundle, threads=1) as runtime:
-        texts = runtime._crew.codecs[0]._components.texts
-        encode, gate = texts.encode, threading.Event()
-        monkeypatch.setattr(
-            type(texts), "encode", lambda self, prompts: gate.wait(60) and encode(prompts)
-        )
+    opened, spies = watched_codec(text_bundle)
+    with opened as runtime:
+        gate = threading.Event()
+        spies["text_encoder"].before = lambda _: gate.wait(60)
         try:
             ticket = runtime.submit(Request("red", steps=2, limits=soon(0.02)))
             with pytest.raises(DeadlineExceeded):

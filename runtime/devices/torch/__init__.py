@@ -1,0 +1,1 @@
+"""The torch device: a pool in tensors, updated by Triton kernels, on CUDA or in the interpreter."""
