@@ -12,6 +12,8 @@ from tests.layout.source import ROOT, Function, Source, functions, is_device_cod
 FORMS = {"__init__.py", "reference.py", "cpu.py", "kernel.py", "launch.py"}
 # The ops that the CPU loop calls; only they have a cpu.py.
 LOOP_OPS = {"gram", "lanes", "philox", "quantile", "rule", "step"}
+# What the ops share; no op itself.
+SHARED = {"variant"}
 # Further files of a folder: "*" where each file is one rule, else the nouns by name.
 EXTRA = {
     "rule": {"*"},  # one file a rule
@@ -21,7 +23,7 @@ EXTRA = {
 
 def kernel_folders(root: Path = ROOT) -> list[str]:
     """Names of the folders below kernels/ that hold Python files."""
-    return sorted({path.parent.name for path in (root / "kernels").glob("*/*.py")})
+    return sorted({path.parent.name for path in (root / "kernels").glob("*/*.py")} - SHARED)
 
 
 def file_problems(op: str, names: set[str]) -> Iterator[str]:
