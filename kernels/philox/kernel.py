@@ -134,27 +134,29 @@ def tile_groups(group, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def store_groups(out_ptr, values, count, skip, BLOCK: tl.constexpr, WIDE: tl.constexpr):
+def store_groups(out_ptr, values, count, skip, BLOCK: tl.constexpr, ALIGNED: tl.constexpr):
     """Store four tensors (BLOCK,) as neighbours, out[4 g + j - skip] = values[j][g].
 
     Args:
         out_ptr: (count,).
         values: four tensors of out's type.
         count: elements of out.
-        skip: elements of the first group that come before out; 0 if WIDE.
+        skip: elements of the first group that come before out; 0 if ALIGNED.
         BLOCK: groups of a program.
-        WIDE: out lies on 16 bytes and starts with a group, so a group is one 16-byte store.
+        ALIGNED: out lies on 16 bytes and starts with a group, so a group is one 16-byte store.
     """
     evens = tl.join(values[0], values[2])
     odds = tl.join(values[1], values[3])
     tile = tl.reshape(tl.join(evens, odds), [4 * BLOCK])
     place = tl.program_id(0) * (4 * BLOCK) + tl.arange(0, 4 * BLOCK)
-    if WIDE:
+    if ALIGNED:
+        # The hint stands on the sum: Triton drops one that stands on an argument.
+        pointers = tl.multiple_of(out_ptr + place, [16])
         if (tl.program_id(0) + 1) * (4 * BLOCK) <= count:
-            # A full tile needs no mask: one with an odd count would cut the stores to 4 bytes.
-            tl.store(tl.multiple_of(out_ptr, 16) + place, tile)
+            # A full tile needs no mask; one with an odd count would cut the stores to 4 bytes.
+            tl.store(pointers, tile)
         else:
-            tl.store(out_ptr + place, tile, mask=place < count)
+            tl.store(pointers, tile, mask=place < count)
     else:
         place -= skip
         # The first group may begin before out, the last may end behind it.
@@ -166,16 +168,16 @@ RUN_TIME = ("out_ptr", "count", "skip", "group", "c1", "c2", "c3", "k0", "k1")
 
 @triton.jit(do_not_specialize=RUN_TIME)
 def normals_kernel(
-    out_ptr, count, skip, group, c1, c2, c3, k0, k1, BLOCK: tl.constexpr, WIDE: tl.constexpr
+    out_ptr, count, skip, group, c1, c2, c3, k0, k1, BLOCK: tl.constexpr, ALIGNED: tl.constexpr
 ):
     """Write float32 normals of elements 4 group + skip .. + count - 1."""
     values = normal4(tile_groups(group, BLOCK), c1, c2, c3, k0, k1)
-    store_groups(out_ptr, values, count, skip, BLOCK, WIDE)
+    store_groups(out_ptr, values, count, skip, BLOCK, ALIGNED)
 
 
 @triton.jit(do_not_specialize=RUN_TIME)
 def uniforms_kernel(
-    out_ptr, count, skip, group, c1, c2, c3, k0, k1, BLOCK: tl.constexpr, WIDE: tl.constexpr
+    out_ptr, count, skip, group, c1, c2, c3, k0, k1, BLOCK: tl.constexpr, ALIGNED: tl.constexpr
 ):
     """Write float32 uniforms (w >> 8) 2^-24 of elements 4 group + skip .. + count - 1."""
     w0, w1, w2, w3 = philox4x32(tile_groups(group, BLOCK), c1, c2, c3, k0, k1)
@@ -183,12 +185,12 @@ def uniforms_kernel(
     u1 = (w1 >> 8).to(tl.float32) * UNIFORM_SCALE
     u2 = (w2 >> 8).to(tl.float32) * UNIFORM_SCALE
     u3 = (w3 >> 8).to(tl.float32) * UNIFORM_SCALE
-    store_groups(out_ptr, (u0, u1, u2, u3), count, skip, BLOCK, WIDE)
+    store_groups(out_ptr, (u0, u1, u2, u3), count, skip, BLOCK, ALIGNED)
 
 
 @triton.jit(do_not_specialize=RUN_TIME)
 def words_kernel(
-    out_ptr, count, skip, group, c1, c2, c3, k0, k1, BLOCK: tl.constexpr, WIDE: tl.constexpr
+    out_ptr, count, skip, group, c1, c2, c3, k0, k1, BLOCK: tl.constexpr, ALIGNED: tl.constexpr
 ):
     """Write the words, as int32, of elements 4 group + skip .. + count - 1."""
     w0, w1, w2, w3 = philox4x32(tile_groups(group, BLOCK), c1, c2, c3, k0, k1)
@@ -196,4 +198,4 @@ def words_kernel(
     w1 = w1.to(tl.int32, bitcast=True)
     w2 = w2.to(tl.int32, bitcast=True)
     w3 = w3.to(tl.int32, bitcast=True)
-    store_groups(out_ptr, (w0, w1, w2, w3), count, skip, BLOCK, WIDE)
+    store_groups(out_ptr, (w0, w1, w2, w3), count, skip, BLOCK, ALIGNED)

@@ -6,14 +6,8 @@ from typing import Any
 
 import torch
 
-from denoisert.kernels.philox import kernel
-from denoisert.kernels.philox.reference import (
-    LATENT,
-    UNIFORM,
-    check_piece,
-    counter_words,
-    key_words,
-)
+from denoisert.kernels.philox import kernel, reference
+from denoisert.kernels.philox.reference import LATENT, UNIFORM
 from denoisert.kernels.variant import Variant
 
 TYPES = dict.fromkeys(kernel.RUN_TIME, "i32")
@@ -23,11 +17,11 @@ BLOCK = 256
 
 
 def _variants(name: str, pointer: str) -> tuple[Variant, ...]:
-    """The ragged and the wide form of one kernel."""
+    """The ragged and the aligned form of one kernel."""
     kernel_name, types = f"{name}_kernel", TYPES | {"out_ptr": pointer}
-    ragged = Variant(f"{name} ragged", kernel_name, types, {"BLOCK": BLOCK, "WIDE": 0})
-    wide = Variant(f"{name} wide", kernel_name, types, {"BLOCK": BLOCK, "WIDE": 1}, ("out_ptr",))
-    return ragged, wide
+    ragged = Variant(f"{name} ragged", kernel_name, types, {"BLOCK": BLOCK, "ALIGNED": 0})
+    aligned = Variant(f"{name} aligned", kernel_name, types, {"BLOCK": BLOCK, "ALIGNED": 1})
+    return ragged, aligned
 
 
 NORMALS = _variants("normals", "*fp32")
@@ -63,8 +57,8 @@ def normals(
     Raises:
         ValueError: a number outside its range, or an out that does not fit.
     """
-    fields = counter_words(draw, image, purpose, loop)
-    _launch(NORMALS, out, torch.float32, first, (*fields, *key_words(seed)))
+    fields = reference.counter_words(draw, image, purpose, loop)
+    _launch(NORMALS, out, torch.float32, first, (*fields, *reference.key_words(seed)))
 
 
 def uniforms(
@@ -78,8 +72,8 @@ def uniforms(
     loop: int = 0,
 ) -> None:
     """Write uniforms in [0, 1) into out, bit for bit the reference; arguments as of `normals`."""
-    fields = counter_words(draw, image, purpose, loop)
-    _launch(UNIFORMS, out, torch.float32, first, (*fields, *key_words(seed)))
+    fields = reference.counter_words(draw, image, purpose, loop)
+    _launch(UNIFORMS, out, torch.float32, first, (*fields, *reference.key_words(seed)))
 
 
 def words(
@@ -93,15 +87,15 @@ def words(
     loop: int = 0,
 ) -> None:
     """Write the words, as int32, into an int32 out; arguments as of `normals`."""
-    fields = counter_words(draw, image, purpose, loop)
-    _launch(WORDS, out, torch.int32, first, (*fields, *key_words(seed)))
+    fields = reference.counter_words(draw, image, purpose, loop)
+    _launch(WORDS, out, torch.int32, first, (*fields, *reference.key_words(seed)))
 
 
 def _launch(
     forms: tuple[Variant, ...], out: torch.Tensor, dtype: torch.dtype, first: int, fields: Fields
 ) -> None:
     count = out.numel()
-    check_piece(first, count)
+    reference.check_piece(first, count)
     if out.dtype != dtype or not out.is_contiguous() or not 0 < count <= MOST:
         raise ValueError(
             f"out {tuple(out.shape)} {out.dtype} with strides {out.stride()} must be contiguous "

@@ -131,7 +131,7 @@ def compile_job(job: Job) -> Mapping[str, Any]:
         "name": job.name,
         "kernel": job.kernel,
         "arch": job.arch,
-        "aligned": len(job.aligned),
+        "aligned": int(bool(job.aligned or job.constants.get("ALIGNED"))),
         **measured,
         "shared": compiled.metadata.shared,
         **accesses(compiled.asm["ptx"]),
