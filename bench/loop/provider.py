@@ -1,0 +1,157 @@
+"""The loops that run one job, made only when their turn comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.case import Run
+from bench.loop.baselines import Captured, Network, Sampling, compiled, sample, spread
+from bench.loop.job import Job
+from bench.loop.network import network
+from bench.loop.ours import Loop, place
+from bench.loop.shapes.files import Saved
+
+CPU_BACKEND = "eager"  # inductor takes a minute on a CPU and shows nothing here
+
+
+class Provider(NamedTuple):
+    """A loop that is ready.
+
+    Args:
+        run: one whole job, (pictures, C, H, W) on the host.
+        network: one bare call of its network, to tell what of a run is not the network.
+        note: what the record must say, or "".
+    """
+
+    run: Callable[[], np.ndarray]
+    network: Run
+    note: str = ""
+
+
+Making = Callable[[], AbstractContextManager[Provider]]
+
+
+class Providers:
+    """Every loop on one job; the torch ones share one network.
+
+    Args:
+        job: what to compute.
+        files: its network.
+        device: "cpu" or "cuda".
+        dtype: torch's name of the network's dtype.
+    """
+
+    def __init__(self, job: Job, files: Saved, device: str, dtype: str) -> None:
+        self.job, self.files, self.device, self.dtype = job, files, device, dtype
+
+    def all(self) -> dict[str, Making]:
+        """Provider -> its context, the ones that compile last."""
+        made: dict[str, Making] = {
+            "denoisert": self.denoisert,
+            "captured forward": self.captured,
+            "eager": self.eager,
+        }
+        if self.device == "cuda":  # elsewhere the two modes are one
+            made["torch.compile reduce-overhead"] = self.reduced
+        return {**made, "torch.compile": self.compiled}
+
+    @cached_property
+    def _network(self) -> Network:
+        return network(self.files, self.device, getattr(torch, self.dtype))
+
+    def _inputs(self, sampling: Sampling, dtype: torch.dtype) -> dict[str, Tensor]:
+        """What a loop calls its network with, strides included: else it would compile twice."""
+        lanes = self.job.lanes
+        latent = torch.zeros((lanes, *self.job.shape.latent), device=self.device, dtype=dtype)
+        time = sampling.scheduler(sampling.steps, self.device).timesteps[0]
+        return {"latent": latent, "time": spread(time, lanes), **sampling.conditions}
+
+    def _sampling(self, dtype: torch.dtype) -> Sampling:
+        job, (cond, uncond) = self.job, self.job.conditions()
+        branches = (cond,) if job.guidance == 1.0 else (uncond, cond)
+        conditions = {
+            name: torch.from_numpy(
+                np.stack([branch[name] for branch in branches for _ in range(job.pictures)])
+            ).to(self.device)
+            for name in cond
+        }
+        conditions = {
+            name: value.to(dtype) if value.is_floating_point() else value
+            for name, value in conditions.items()
+        }
+        return Sampling(job.scheduler, job.steps, job.guidance, conditions)
+
+    def _torch(self, call: Network, dtype: torch.dtype, note: str = "") -> Provider:
+        sampling = self._sampling(dtype)
+        noise = torch.from_numpy(self.job.noise()).to(self.device, dtype)
+        inputs = self._inputs(sampling, dtype)
+
+        def run() -> np.ndarray:
+            return sample(call, sampling, noise).float().cpu().numpy()
+
+        @torch.inference_mode()
+        def bare() -> None:
+            call(**inputs)
+
+        return Provider(run, bare, note)
+
+    @property
+    def _torch_dtype(self) -> torch.dtype:
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        return dtype
+
+    def truth(self) -> np.ndarray:
+        """The eager loop in float32, without the tensor cores' shorter float32."""
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            call = network(self.files, self.device, torch.float32)
+            return self._torch(call, torch.float32).run()
+
+    @contextmanager
+    def denoisert(self) -> Iterator[Provider]:
+        """Ours."""
+        loop = Loop(self.job, self.files, place(self.device, self.dtype))
+        try:
+            yield Provider(loop.run, lambda: loop.network().run())
+        finally:
+            loop.close()
+
+    @contextmanager
+    def eager(self) -> Iterator[Provider]:
+        """As diffusers does it."""
+        yield self._torch(self._network, self._torch_dtype)
+
+    @contextmanager
+    def captured(self) -> Iterator[Provider]:
+        """The forward replayed, everything around it eager."""
+        dtype = self._torch_dtype
+        if self.device != "cuda":
+            yield self._torch(self._network, dtype, "no CUDA: the forward ran eagerly")
+            return
+        call = Captured(self._network, self._inputs(self._sampling(dtype), dtype))
+        yield self._torch(call, dtype)
+
+    def compiled(self) -> AbstractContextManager[Provider]:
+        """torch.compile as it is."""
+        return self._compiled("default")
+
+    def reduced(self) -> AbstractContextManager[Provider]:
+        """torch.compile that captures."""
+        return self._compiled("reduce-overhead")
+
+    @contextmanager
+    def _compiled(self, mode: str) -> Iterator[Provider]:
+        try:
+            if self.device == "cuda":
+                yield self._torch(compiled(self._network, mode), self._torch_dtype)
+            else:
+                call = compiled(self._network, None, CPU_BACKEND)
+                yield self._torch(call, self._torch_dtype, f"no CUDA: backend {CPU_BACKEND!r}")
+        finally:
+            torch.compiler.reset()
