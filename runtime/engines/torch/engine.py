@@ -1,0 +1,183 @@
+"""The torch engine: ports, buckets, and calls bound to buffers on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from denoisert.runtime.engines.engine import Port
+from denoisert.runtime.engines.torch.bound import Binder, TorchBound
+from denoisert.runtime.engines.torch.buffers import AnyBuffer, place_buffers
+from denoisert.runtime.engines.torch.function import TorchFunction
+from denoisert.runtime.engines.torch.graph import Graph
+from denoisert.runtime.engines.torch.plan import Plan, plan
+from denoisert.runtime.engines.torch.precision import Precision
+from denoisert.runtime.engines.torch.program import fold, specialise
+from denoisert.runtime.engines.torch.reader import read_graph
+from denoisert.runtime.errors import BuildError, EngineError, OutOfProfile
+
+LARGEST_BUCKET: Final = 16
+
+Function = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+
+
+class TorchEngine:
+    """One ONNX graph, executed by torch.
+
+    A graph with a dynamic first dimension is served at any lane count up to 16; one with a fixed
+    first dimension at that count only. Each count is specialised when it is first used: shapes are
+    folded, and what torch can write into given memory has its place in one arena per bound call.
+    Convolution, attention and normalisation have no such form in torch: their results come from
+    torch's allocator, which under a captured CUDA graph is the graph's own pool.
+
+    Args:
+        graph: the ONNX file.
+        weights_root: folder that the locations of external weights are relative to.
+        device: where it runs, as torch names it.
+        dtype: "float32", "float16", "bfloat16" or "float64", of weights, activations and outputs;
+            see `precision.py` for what stays float32.
+
+    Raises:
+        BuildError: the graph, the device or the dtype cannot be used; the message names what.
+    """
+
+    def __init__(
+        self, graph: Path, weights_root: Path, *, device: str = "cpu", dtype: str = "float32"
+    ) -> None:
+        self._precision = Precision.named(dtype)
+        self._device = _usable(device)
+        self._graph: Graph | None = fold(read_graph(graph, weights_root))
+        self.device = str(self._device)
+        self.inputs, self.outputs = self._precision.ports(self._graph)
+        self.buckets = _buckets(self.outputs)
+        self._constants: dict[tuple[str, int], Tensor] = {}  # on the device; 0 serves all buckets
+        self._plans: dict[int, Plan] = {}
+        self._lock = Lock()
+
+    def workspace_bytes(self, bucket: int) -> int:
+        """The arena of one bound call; what torch's allocator serves comes on top.
+
+        Raises:
+            OutOfProfile: the bucket does not exist.
+            EngineError: the engine is closed.
+        """
+        return self.plan(bucket).arena_bytes
+
+    def plan(self, bucket: int) -> Plan:
+        """The calls at a number of lanes and where their results lie.
+
+        Raises:
+            OutOfProfile: the bucket does not exist.
+            EngineError: the engine is closed.
+            BuildError: an operator cannot take its inputs, or a shape depends on values.
+        """
+        with self._lock:
+            return self._plan(bucket)
+
+    def bind(self, bucket: int, buffers: Mapping[str, AnyBuffer]) -> TorchBound:
+        """Fix the buffers of one call; see `Engine.bind`.
+
+        Args:
+            bucket: one of `buckets`.
+            buffers: port name -> tensor on the engine's device, used in place, or NumPy array:
+                used in place on a CPU, copied in and out by each run on another device.
+
+        Raises:
+            OutOfProfile: the bucket does not exist, or a buffer is missing or has another shape,
+                dtype, device or layout.
+            EngineError: the engine is closed.
+            BuildError: an operator cannot take its inputs, or a shape depends on values.
+        """
+        found, constants = self._ready(bucket)
+        placed = place_buffers(self.inputs, self.outputs, bucket, buffers, self._device)
+        arena = torch.empty(found.arena_bytes, dtype=torch.uint8, device=self._device)
+        given = {name: placed.tensors[name] for name in found.program.inputs}
+        shown = {port.name: placed.tensors[port.name] for port in self.outputs}
+        actions = Binder(found, constants | given, shown, arena).actions()
+        return TorchBound(
+            actions,
+            self._device,
+            fetch=placed.fetch,
+            store=placed.store,
+            is_capturable=placed.is_on_gpu,
+        )
+
+    def function(self, bucket: int, backend: str = "") -> Function:
+        """The network as a pure function, differentiable with respect to its float inputs.
+
+        Args:
+            bucket: one of `buckets`.
+            backend: of `torch.compile`, for example "inductor"; "" runs call by call.
+
+        Returns:
+            Port name -> tensor to port name -> new tensor, on the engine's device.
+
+        Raises:
+            OutOfProfile: the bucket does not exist.
+            EngineError: the engine is closed.
+            BuildError: an operator cannot take its inputs, or a shape depends on values.
+        """
+        found, constants = self._ready(bucket)
+        function = TorchFunction(found.program, constants)
+        if not backend:
+            return function
+        compiled: Function = torch.compile(function, fullgraph=True, dynamic=False, backend=backend)
+        return compiled
+
+    def close(self) -> None:
+        """Release the weights; they go with the last bound call. Twice is harmless."""
+        with self._lock:
+            self._graph = None
+            self._constants, self._plans = {}, {}
+
+    def _ready(self, bucket: int) -> tuple[Plan, dict[str, Tensor]]:
+        """A plan and its constants on the device."""
+        with self._lock:
+            found = self._plan(bucket)
+            constants = found.program.constants
+            keys = {name: (name, 0 if c.is_shared else bucket) for name, c in constants.items()}
+            for name, key in keys.items():
+                if key not in self._constants:
+                    self._constants[key] = constants[name].on(self._device)
+            return found, {name: self._constants[key] for name, key in keys.items()}
+
+    def _plan(self, bucket: int) -> Plan:
+        if self._graph is None:
+            raise EngineError("the engine is closed. Load it again.")
+        if bucket not in self.buckets:
+            raise OutOfProfile(
+                f"{bucket} lanes asked for, the engine is compiled for {self.buckets}."
+            )
+        if bucket not in self._plans:
+            inputs, outputs = (_at(ports, bucket) for ports in (self.inputs, self.outputs))
+            program = specialise(self._graph, inputs, outputs, self._precision)
+            self._plans[bucket] = plan(program)
+        return self._plans[bucket]
+
+
+def _usable(name: str) -> torch.device:
+    """The device, with its number."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise BuildError(f"device {name!r} asked for; torch cannot use it: {error}") from error
+
+
+def _at(ports: tuple[Port, ...], bucket: int) -> tuple[Port, ...]:
+    return tuple(Port(port.name, port.dtype, port.shape(bucket)) for port in ports)
+
+
+def _buckets(outputs: tuple[Port, ...]) -> tuple[int, ...]:
+    if not all(port.dims for port in outputs):
+        raise BuildError("an output of the graph is a scalar; every output needs a row per lane.")
+    fixed = {port.dims[0] for port in outputs if isinstance(port.dims[0], int)}
+    if not fixed:
+        return tuple(range(1, LARGEST_BUCKET + 1))
+    if len(fixed) > 1:
+        raise BuildError(f"the graph's outputs have different fixed batch sizes {sorted(fixed)}.")
+    return (fixed.pop(),)
