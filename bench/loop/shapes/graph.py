@@ -6,6 +6,7 @@ lie in the graph; weights go to one file of external data, at the places that th
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from math import prod
 
@@ -83,7 +84,8 @@ class Graph:
     def constant(self, value: ArrayLike, dtype: type = np.float32) -> str:
         """Add a small array to the graph; equal ones are shared."""
         array = np.asarray(value, dtype)
-        name = f"{array.dtype.name}_{array.tobytes().hex()[:48]}_{'x'.join(map(str, array.shape))}"
+        digest = hashlib.sha256(array.tobytes()).hexdigest()[:12]
+        name = f"{array.dtype.name}_{'x'.join(map(str, array.shape))}_{digest}"
         self.constants.setdefault(name, numpy_helper.from_array(array, name))
         return name
 
