@@ -12,12 +12,19 @@ from tests.layout.source import ROOT, Function, Source, functions, is_device_cod
 FORMS = {"__init__.py", "reference.py", "cpu.py", "kernel.py", "launch.py"}
 # The ops that the CPU loop calls; only they have a cpu.py.
 LOOP_OPS = {"gram", "lanes", "philox", "quantile", "rule", "step"}
+DEVICE_CODE = {"kernel.py", "columns.py", "operations.py"}
 # What the ops share; no op itself.
 SHARED = {"variant"}
 # Further files of a folder: "*" where each file is one rule, else the nouns by name.
 EXTRA = {
     "rule": {"*"},  # one file a rule
-    "step": {"form.py", "row.py"},  # the column space and one row's layout, shared by both forms
+    # The column space and one row's layout, shared by both forms; the device's row, its memory and
+    # specialisations; two more files of device code.
+    "step": {
+        *("form.py", "row.py"),
+        *("record.py", "encode.py", "space.py", "variants.py"),
+        *("columns.py", "operations.py"),
+    },
 }
 
 
@@ -58,11 +65,12 @@ def assigned(tree: ast.Module) -> set[str]:
 
 
 def device_problems(source: Source) -> Iterator[str]:
-    """Yield statements of a kernel.py that are neither device code nor constants."""
+    """Yield statements of a file of device code that are neither that nor constants."""
     for node in top_level(source.tree):
         is_kernel = isinstance(node, Function) and is_device_code(node)
         if not is_kernel and not isinstance(node, ast.Assign | ast.AnnAssign):
-            yield f"kernel.py:{node.lineno} is neither @triton.jit nor a constant"
+            name = source.path.rsplit("/", maxsplit=1)[-1]
+            yield f"{name}:{node.lineno} is neither @triton.jit nor a constant"
 
 
 def face_problems(op: str, source: Source) -> Iterator[str]:
@@ -88,8 +96,8 @@ def folder_problems(op: str, texts: Mapping[str, str]) -> list[str]:
     sources = {name: Source.parse(f"kernels/{op}/{name}", text) for name, text in texts.items()}
     if "__init__.py" in sources:
         found += face_problems(op, sources["__init__.py"])
-    if "kernel.py" in sources:
-        found += device_problems(sources["kernel.py"])
+    for name in sorted(DEVICE_CODE & set(sources)):
+        found += device_problems(sources[name])
     if "launch.py" in sources and "VARIANTS" not in assigned(sources["launch.py"].tree):
         found.append("launch.py lacks VARIANTS, the finite list of specialisations")
     if {"reference.py", "cpu.py"} <= set(sources):

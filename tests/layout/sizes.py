@@ -42,7 +42,7 @@ def function_limit(source: Source, node: Function) -> int:
     """Most lines that this function may have."""
     if source.room == "kernels" and source.name == "reference.py":
         return REFERENCE_LINES
-    is_device = source.room == "kernels" and source.name == "kernel.py" and is_device_code(node)
+    is_device = source.room == "kernels" and is_device_code(node)
     return DEVICE_LINES if is_device else FUNCTION_LINES
 
 
