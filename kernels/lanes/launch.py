@@ -31,7 +31,7 @@ def _variant(run: str, out: str, source: str, index: str, aligned: int) -> Varia
     if run == "scale":
         pointers["scale_ptr"] = "*fp32"
     return Variant(
-        name=f"{run} {out[1:]} by {index[1:]} {ALIGNED[aligned]}",
+        name=f"{out[1:]} by {index[1:]} {ALIGNED[aligned]}",
         kernel=f"{run}_kernel",
         types=dict.fromkeys(names, "i32") | pointers,
         constants={"BLOCK": BLOCK, "ALIGNED": aligned},

@@ -19,8 +19,8 @@ BLOCK = 256
 def _variants(name: str, pointer: str) -> tuple[Variant, ...]:
     """The ragged and the aligned form of one kernel."""
     kernel_name, types = f"{name}_kernel", TYPES | {"out_ptr": pointer}
-    ragged = Variant(f"{name} ragged", kernel_name, types, {"BLOCK": BLOCK, "ALIGNED": 0})
-    aligned = Variant(f"{name} aligned", kernel_name, types, {"BLOCK": BLOCK, "ALIGNED": 1})
+    ragged = Variant("ragged", kernel_name, types, {"BLOCK": BLOCK, "ALIGNED": 0})
+    aligned = Variant("aligned", kernel_name, types, {"BLOCK": BLOCK, "ALIGNED": 1})
     return ragged, aligned
 
 

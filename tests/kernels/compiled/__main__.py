@@ -25,8 +25,20 @@ from typing import Any
 
 from tests.kernels.compiled import budgets
 
-COLUMNS = "{:8} {:34} {:>4} {:>4} {:>5} {:>5} {:>6} {:>8} {:>8} {:>5}"
-HEAD = ("op", "variant", "sm", "regs", "stack", "spill", "shared", "loads/16", "stores/16", "s")
+COLUMNS = "{:8} {:20} {:26} {:>4} {:>4} {:>5} {:>5} {:>6} {:>8} {:>8} {:>5}"
+HEAD = (
+    "op",
+    "kernel",
+    "variant",
+    "sm",
+    "regs",
+    "stack",
+    "spill",
+    "shared",
+    "loads/16",
+    "stores/16",
+    "s",
+)
 
 
 def arguments() -> argparse.Namespace:
@@ -72,7 +84,7 @@ def lines(facts: Iterable[budgets.Fact]) -> Iterable[str]:
     yield COLUMNS.format(*HEAD)
     for fact in facts:
         yield COLUMNS.format(
-            *(fact[name] for name in ("op", "name", "arch", "registers", "stack")),
+            *(fact[name] for name in ("op", "kernel", "name", "arch", "registers", "stack")),
             fact["spill_stores"] + fact["spill_loads"],
             fact["shared"],
             f"{fact['loads']}/{fact['wide_loads']}",

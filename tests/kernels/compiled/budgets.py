@@ -36,7 +36,7 @@ def ops() -> list[str]:
 
 
 def load(path: Path = PATH) -> Table:
-    """The table: {"triton": version, op: {variant: row}}."""
+    """The table: {"triton": version, op: {kernel: {variant: row}}}."""
     return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
@@ -48,7 +48,6 @@ def row(facts: Iterable[Fact], reason: str = "") -> Table:
         group = GROUPS[fact["arch"]]
         registers[group] = max(registers.get(group, 0), fact["registers"])
     found: Table = {
-        "kernel": kept[0]["kernel"],
         "registers": registers,
         "shared": max(fact["shared"] for fact in kept),
     }
@@ -56,34 +55,43 @@ def row(facts: Iterable[Fact], reason: str = "") -> Table:
     return found | ({"stack": stack, "reason": reason} if stack else {})
 
 
+def key(fact: Fact) -> tuple[str, str, str]:
+    """Op, kernel and variant."""
+    return fact["op"], fact["kernel"], fact["name"]
+
+
 def updated(table: Table, facts: Iterable[Fact], triton: str) -> Table:
     """The table with the ops of the facts measured anew; reasons for a stack stay."""
-    kept = list(facts)
-    new = dict(table)
-    for op in {fact["op"] for fact in kept}:
-        old, rows = table.get(op, {}), {}
-        for name in dict.fromkeys(fact["name"] for fact in kept if fact["op"] == op):
-            own = [fact for fact in kept if (fact["op"], fact["name"]) == (op, name)]
-            rows[name] = row(own, old.get(name, {}).get("reason", ""))
-        new[op] = rows
-    return new | {"triton": triton}
+    groups: dict[tuple[str, str, str], list[Fact]] = {}
+    for fact in facts:
+        groups.setdefault(key(fact), []).append(fact)
+    new = table | {op: {} for op, _, _ in groups} | {"triton": triton}
+    for (op, kernel, name), own in groups.items():
+        old = table.get(op, {}).get(kernel, {}).get(name, {})
+        new[op].setdefault(kernel, {})[name] = row(own, old.get("reason", ""))
+    return new
 
 
 def text(table: Table) -> str:
-    """The table as TOML, ops and variants in alphabetical order."""
+    """The table as TOML: ops, kernels and variants in alphabetical order."""
     lines = [HEAD, f'triton = "{table["triton"]}"']
-    for op in sorted(set(table) - {"triton"}):
-        for name, found in sorted(table[op].items()):
-            registers = ", ".join(f"{group} = {n}" for group, n in found["registers"].items())
-            lines += ["", f'[{op}."{name}"]', f'kernel = "{found["kernel"]}"']
-            lines += [f"registers = {{ {registers} }}", f"shared = {found['shared']}"]
-            if found.get("stack"):
-                lines += [f"stack = {found['stack']}", f'reason = "{found["reason"]}"']
+    rows = (
+        (f'{op}.{kernel}."{name}"', found)
+        for op in sorted(set(table) - {"triton"})
+        for kernel, variants in sorted(table[op].items())
+        for name, found in sorted(variants.items())
+    )
+    for title, found in rows:
+        registers = ", ".join(f"{group} = {n}" for group, n in found["registers"].items())
+        lines += ["", f"[{title}]", f"registers = {{ {registers} }}", f"shared = {found['shared']}"]
+        if found.get("stack"):
+            lines += [f"stack = {found['stack']}", f'reason = "{found["reason"]}"']
     return "\n".join(lines) + "\n"
 
 
 def unconditional(fact: Fact) -> Iterator[str]:
-    """Yield what no budget allows: spills, and a claim of alignment that bought nothing."""
+    """Yield what no budget allows: spills, vain claims of alignment, mismatches with a launch."""
+    yield from fact["mismatches"]
     if fact["spill_stores"] or fact["spill_loads"]:
         yield f"spills {fact['spill_stores']} bytes and reloads {fact['spill_loads']}"
     moved = "loads" if fact["loads"] else "stores"
@@ -109,9 +117,10 @@ def problems(facts: Iterable[Fact], table: Table, triton: str) -> list[str]:
     """What is wrong; budgets hold only for the Triton that they were measured with."""
     found: dict[str, None] = {}
     for fact in facts:
-        about = f"{fact['op']} {fact['name']!r}"
+        op, kernel, name = key(fact)
+        about = f"{op} {kernel} {name!r}"
         found |= dict.fromkeys(f"{about} sm_{fact['arch']}: {one}" for one in unconditional(fact))
-        budget = table.get(fact["op"], {}).get(fact["name"])
+        budget = table.get(op, {}).get(kernel, {}).get(name)
         if budget is None:
             command = f"python -m tests.kernels.compiled {fact['op']} --write"
             found[f"{about}: has no row in {PATH.name}; run `{command}`"] = None

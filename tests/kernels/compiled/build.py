@@ -10,12 +10,13 @@ import importlib
 import io
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+from triton.errors import TritonError
 
 from denoisert.kernels.variant import Variant
 
@@ -65,9 +66,31 @@ def jobs(op: str, arch: int) -> list[Job]:
     ]
 
 
+def function_of(job: Job) -> Any:
+    """The `@triton.jit` function of a job."""
+    return getattr(importlib.import_module(f"denoisert.kernels.{job.op}.kernel"), job.kernel)
+
+
+def mismatches(job: Job, parameters: Iterable[Any]) -> Iterator[str]:
+    """Yield arguments that a launch would specialise otherwise than the variant says.
+
+    A launch looks at each argument unless the kernel forbids it: is it a multiple of 16, is an
+    integer 1. Then it compiles something that no test has seen.
+    """
+    for parameter in parameters:
+        name = parameter.name
+        is_looked_at = job.types.get(name, "").startswith(("*", "i", "u")) and not (
+            parameter.do_not_specialize or parameter.do_not_specialize_on_alignment
+        )
+        if name in job.aligned and not is_looked_at:
+            yield f"claims that {name} is aligned, but the kernel has Triton not look at it"
+        if name not in job.aligned and name not in job.constants and is_looked_at:
+            yield f"a launch may specialise {name}; name it in the kernel's do_not_specialize"
+
+
 def source(job: Job) -> ASTSource:
     """The kernel with its types, as a launch would specialise it."""
-    function = getattr(importlib.import_module(f"denoisert.kernels.{job.op}.kernel"), job.kernel)
+    function = function_of(job)
     names = list(function.arg_names)
     unknown = {*job.types, *job.constants, *job.aligned} - set(names)
     missing = set(names) - {*job.types, *job.constants}
@@ -112,17 +135,18 @@ def compile_job(job: Job) -> Mapping[str, Any]:
     """Compile and measure.
 
     Returns:
-        The job's op, name, kernel, arch and whether it claims alignment; registers of a thread;
-        stack, spills and shared memory in bytes; loads and stores; seconds.
+        The job's op, name, kernel, arch and whether it claims alignment; mismatches with a launch;
+        registers of a thread; stack, spills and shared memory in bytes; loads and stores; seconds.
     """
     began = time.perf_counter()
     log = io.StringIO()
-    with contextlib.redirect_stdout(log):  # Triton prints ptxas's log, see __main__.py
-        compiled = triton.compile(
-            source(job),
-            target=GPUTarget("cuda", job.arch, THREADS_OF_A_WARP),
-            options={"num_warps": job.warps},
-        )
+    target = GPUTarget("cuda", job.arch, THREADS_OF_A_WARP)
+    try:
+        with contextlib.redirect_stdout(log):  # Triton prints ptxas's log, see __main__.py
+            compiled = triton.compile(source(job), target, options={"num_warps": job.warps})
+    except TritonError as error:
+        error.add_note(f"{job.op} {job.name!r} for sm_{job.arch}")
+        raise
     measured = measures(log.getvalue())
     if not measured["registers"]:
         raise RuntimeError(f"{job.op} {job.name!r}: ptxas said nothing of registers.")
@@ -131,7 +155,8 @@ def compile_job(job: Job) -> Mapping[str, Any]:
         "name": job.name,
         "kernel": job.kernel,
         "arch": job.arch,
-        "aligned": int(bool(job.aligned or job.constants.get("ALIGNED"))),
+        "aligned": int(bool(job.constants.get("ALIGNED", job.aligned))),
+        "mismatches": list(mismatches(job, function_of(job).params)),
         **measured,
         "shared": compiled.metadata.shared,
         **accesses(compiled.asm["ptx"]),

@@ -90,9 +90,10 @@ def test_every_variant_keeps_its_budget(op, arch, measured):
 @pytest.mark.parametrize("op", OPS)
 def test_the_table_has_the_variants_of_today(op, measured):
     facts = measured(op)["facts"]
-    names = {fact["name"] for fact in facts}
+    names = {(fact["kernel"], fact["name"]) for fact in facts}
     assert len(facts) == len(names) * len(budgets.ARCHES), "two variants share a name"
-    assert set(budgets.load()[op]) == names
+    table = budgets.load()[op]
+    assert {(kernel, name) for kernel, rows in table.items() for name in rows} == names
 
 
 @pytest.mark.slow
@@ -117,6 +118,7 @@ FACT = {
     "kernel": "gauge_kernel",
     "arch": 90,
     "aligned": 1,
+    "mismatches": [],
     "registers": 40,
     "stack": 0,
     "spill_stores": 0,
@@ -144,6 +146,7 @@ def test_what_was_measured_is_within_its_own_budget():
         ({"spill_loads": 4}, "spills 0 bytes and reloads 4"),
         ({"wide_loads": 0}, "none of its 4 loads moves 16 bytes"),
         ({"loads": 0, "wide_loads": 0}, "none of its 1 stores moves 16 bytes"),
+        ({"mismatches": ["a launch may specialise count"]}, "may specialise count"),
         ({"arch": 100}, "registers 40, budget 0"),
         ({"name": "two"}, "run `python -m tests.kernels.compiled gauge --write`"),
         ({"op": "scale"}, "run `python -m tests.kernels.compiled scale --write`"),
@@ -163,7 +166,7 @@ def test_a_stack_needs_a_reason_that_outlives_the_next_measurement():
     deep = FACT | {"stack": 16}
     table = budgets.updated(TABLE, [deep], "9.9.9")
     assert any("gives no reason" in problem for problem in budgets.problems([deep], table, "9.9.9"))
-    table["gauge"]["one"]["reason"] = "a loop over pointers"
+    table["gauge"]["gauge_kernel"]["one"]["reason"] = "a loop over pointers"
     table = budgets.updated(table, [deep], "9.9.9")
     assert not budgets.problems([deep], table, "9.9.9")
 
@@ -174,7 +177,7 @@ def test_the_table_is_read_as_it_was_written(tmp_path):
     path = tmp_path / "budgets.toml"
     path.write_text(budgets.text(table), encoding="utf-8")
     assert budgets.load(path) == table
-    assert table["gauge"]["one"]["registers"] == {"hopper": 40, "ampere": 50}
+    assert table["gauge"]["gauge_kernel"]["one"]["registers"] == {"hopper": 40, "ampere": 50}
 
 
 PTX = """
@@ -201,3 +204,39 @@ def test_a_log_of_ptxas_is_read():
     )
     read = {"registers": 32, "stack": 296, "spill_stores": 292, "spill_loads": 300}
     assert build.measures(log) == read
+
+
+class Parameter:
+    """A parameter as `JITFunction.params` has it."""
+
+    def __init__(self, name, forbidden="", alignment_forbidden=""):
+        self.name = name
+        self.do_not_specialize = name in forbidden.split()
+        self.do_not_specialize_on_alignment = name in alignment_forbidden.split()
+
+
+@pytest.mark.parametrize(
+    ("aligned", "forbidden", "alignment_forbidden", "found"),
+    [
+        (("x_ptr",), "count", "", []),
+        (("x_ptr", "count"), "", "", []),
+        ((), "count x_ptr", "", []),
+        ((), "count", "x_ptr", []),
+        ((), "x_ptr", "", ["count"]),
+        ((), "count", "", ["x_ptr"]),
+        (("x_ptr",), "count x_ptr", "", ["x_ptr"]),
+        (("x_ptr",), "count", "x_ptr", ["x_ptr"]),
+    ],
+)
+def test_what_a_launch_specialises_otherwise_is_found(
+    aligned, forbidden, alignment_forbidden, found
+):
+    types = {"x_ptr": "*fp32", "count": "i32", "gain": "fp32"}
+    job = build.Job("gauge", "one", "gauge_kernel", types, {"BLOCK": 4}, aligned, 4, 90)
+    parameters = [
+        Parameter(name, forbidden, alignment_forbidden) for name in (*types, *job.constants)
+    ]
+    problems = list(build.mismatches(job, parameters))
+    assert len(problems) == len(found)
+    for name, problem in zip(found, problems, strict=True):
+        assert name in problem
