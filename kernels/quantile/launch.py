@@ -11,28 +11,22 @@ from denoisert.kernels.variant import Variant
 DIGITS = kernel.DIGITS.value
 BINS = kernel.BINS.value
 
-# As many threads as bins, and eight elements a thread: two wide loads in flight.
-BLOCK, WARPS = 2048, 8
-ALIGNED = ("values_ptr", "pitch")
-VALUES = {"values_ptr": "*fp32", "ratios_ptr": "*fp32"}
-SIZES = {"pitch": "i32", "elements": "i32"}
+BLOCK, WARPS = 2048, 8  # as many threads as bins; eight elements a thread are two wide loads
 
-SELECT = Variant(
-    "one program",
-    kernel="select",
-    types={**VALUES, "out_ptr": "*fp32", **SIZES},
-    constants={"BLOCK": BLOCK},
-    aligned=ALIGNED,
-    warps=WARPS,
-)
+
+def _reader(
+    name: str, kernel: str, target: dict[str, str], constants: dict[str, object]
+) -> Variant:
+    """A specialisation that reads values and ratios and writes one more buffer."""
+    sources = {"values_ptr": "*fp32", "ratios_ptr": "*fp32"}
+    types = {**sources, **target, "pitch": "i32", "elements": "i32"}
+    return Variant(name, kernel, types, constants, aligned=("values_ptr", "pitch"), warps=WARPS)
+
+
+SELECT = _reader("one program", "select", {"out_ptr": "*fp32"}, {"BLOCK": BLOCK})
 HISTOGRAMS = tuple(
-    Variant(
-        f"digit {digit}",
-        kernel="histogram",
-        types={**VALUES, "workspace_ptr": "*i32", **SIZES},
-        constants={"DIGIT": digit, "BLOCK": BLOCK},
-        aligned=ALIGNED,
-        warps=WARPS,
+    _reader(
+        f"digit {digit}", "histogram", {"workspace_ptr": "*i32"}, {"DIGIT": digit, "BLOCK": BLOCK}
     )
     for digit in range(DIGITS)
 )
@@ -45,7 +39,7 @@ FINISH = Variant(
 )
 VARIANTS: tuple[Variant, ...] = (SELECT, *HISTOGRAMS, FINISH)
 
-SMALL = 16_384  # a 4 x 64 x 64 latent; more take longer in one program than in six launches
+SMALL = 16_384  # a 4 x 64 x 64 latent; by instruction count one program equals six launches here
 SPLIT_ELEMENTS = 2 * BLOCK
 MAX_SPLITS = 512
 LARGEST = 1 << 30  # offsets are int32

@@ -66,10 +66,7 @@ def apply(
         ("carried", carried, wide, (*place, VECTORS)),
         ("out", out, torch.float32, (*place, VECTORS)),
     ):
-        if tensor.dtype != dtype or tensor.shape != shape or not tensor.is_contiguous():
-            raise ValueError(
-                f"{name} is {tensor.dtype} {tuple(tensor.shape)}; give contiguous {dtype} {shape}."
-            )
+        _check(name, tensor, dtype, shape)
     kernel.weigh[(channels, slots)](
         rules,
         products,
@@ -81,3 +78,11 @@ def apply(
         **WEIGH.constants,
         num_warps=WEIGH.warps,
     )
+
+
+def _check(name: str, tensor: torch.Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+    """Refuse a tensor that the kernel would read or write wrongly."""
+    if tensor.dtype != dtype or tensor.shape != shape or not tensor.is_contiguous():
+        raise ValueError(
+            f"{name} is {tensor.dtype} {tuple(tensor.shape)}; give contiguous {dtype} {shape}."
+        )

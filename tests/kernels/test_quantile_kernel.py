@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from denoisert.kernels.quantile import launch, reference
+from denoisert.kernels.quantile import kernel, launch, reference
 
 POISON = float("nan")
 SIZES = [1, 2, 3, 31, 257, 4095, 4096, 4097]
@@ -172,6 +172,32 @@ def test_a_second_launch_needs_no_clean_workspace(kernel_device):
     second = named["out"].clone()
     assert second.item() == np.float32(reference.quantile(other, 0.9))
     assert second.item() != first.item()
+
+
+class Recorder:
+    """Stands in for a kernel and keeps the keywords of its launches."""
+
+    def __init__(self, name, seen):
+        self.name = name
+        self.seen = seen
+
+    def __getitem__(self, grid):
+        return lambda *_, **options: self.seen.append((self.name, options))
+
+
+@pytest.mark.parametrize("count", [launch.SMALL, launch.SMALL + 1])
+def test_launches_are_the_variants_without_contraction(count, monkeypatch):
+    """The interpreter never contracts, so only a GPU would show a fused multiply-add."""
+    seen = []
+    for name in ("select", "histogram", "finish"):
+        monkeypatch.setattr(kernel, name, Recorder(name, seen))
+    given, named = arguments([values_of("normal", count)], [0.5], "cpu")
+    launch.quantile(*given, **named)
+    wanted = [launch.SELECT] if count == launch.SMALL else [*launch.HISTOGRAMS, launch.FINISH]
+    assert seen == [
+        (each.kernel, {**each.constants, "num_warps": each.warps, "enable_fp_fusion": False})
+        for each in wanted
+    ]
 
 
 @pytest.mark.parametrize("elements", [0, -1, 65, launch.LARGEST + 1])
