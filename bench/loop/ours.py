@@ -1,6 +1,6 @@
 """DenoiseRT's own loop on a job: a pool of the job's slots, ticked until it is idle.
 
-The integrator's switch: `place` names the engine and the device of our provider.
+`place` is the one switch: it names the engine and the device.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.schedules import ScaledLinear, Trailing
 from denoisert.runtime.sampling.table import SamplerTable
 
-NETWORK = "time"
-TINY_CLASSES = 10
+TIME = "time"
+CLASSES = 10  # labels that jobs use
 
 
 class Place(NamedTuple):
@@ -51,15 +51,20 @@ def place(device: str, dtype: str) -> Place:
 
     Args:
         device: "cpu" or "cuda".
-        dtype: of the network.
+        dtype: of the network; a CPU runs float32.
 
     Returns:
-        Today always the CPU's; on "cuda" it will be TorchEngine(graph, root, device=device,
-        dtype=dtype) and TorchDevice(device).
+        The torch target on "cuda", ONNX Runtime and NumPy on "cpu".
     """
-    if (device, dtype) != ("cpu", "float32"):
-        raise RuntimeError(f"our provider has no {dtype} engine on {device} yet.")
-    return Place(lambda files: OrtEngine(files.graph, files.root, threads=1), NumpyDevice())
+    if device == "cpu":
+        return Place(lambda files: OrtEngine(files.graph, files.root, threads=1), NumpyDevice())
+    from denoisert.runtime.devices.torch import TorchDevice
+    from denoisert.runtime.engines.torch.engine import TorchEngine
+
+    return Place(
+        lambda files: TorchEngine(files.graph, files.root, device=device, dtype=dtype),
+        TorchDevice(device),
+    )
 
 
 class Loop:
@@ -118,12 +123,12 @@ def works(job: Job) -> list[Work]:
 
 def _denoiser(shape: Shape, engine: Engine) -> Denoiser:
     noise = OutputSlice(shape.output.name, 0, shape.latent[0])
-    network = Network(NETWORK, TimeShape.LANES, "float32", ((noise,),))
+    network = Network(TIME, TimeShape.LANES, "float32", ((noise,),))
     layout = StateLayout((Part("latent", shape.latent),))
     return Denoiser(engine, network, tuple(map(_condition, shape.conditions)), layout)
 
 
 def _condition(port: Port) -> ConditionInput:
     if port.dtype == "int64":
-        return ConditionInput(port.name, Source.CLASS_LABEL, port.dtype, classes=TINY_CLASSES)
+        return ConditionInput(port.name, Source.CLASS_LABEL, port.dtype, classes=CLASSES)
     return ConditionInput(port.name, Source.EXTERNAL_ARRAY, port.dtype, port.shape(1)[1:])
