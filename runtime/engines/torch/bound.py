@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from denoisert.runtime.engines.torch.buffers import Action, Buffers
 from denoisert.runtime.engines.torch.operators.call import Call, Kind, Operand
 from denoisert.runtime.engines.torch.plan import Plan
 from denoisert.runtime.engines.torch.program import Step
 from denoisert.runtime.errors import EngineError, OutOfMemory, OutOfProfile
 
-Action = Callable[[], object]
 Slots = dict[str, Tensor]
 # What a torch call raises when it runs: an index beyond its table is an IndexError on a CPU.
 FAILURES = (RuntimeError, IndexError)
@@ -171,24 +171,13 @@ class TorchBound:
     Args:
         actions: calls in order.
         device: where they run.
-        fetch: copies into the device's buffers, before them.
-        store: copies out of the device's buffers, after them.
-        is_capturable: whether a CUDA graph can hold the call.
+        buffers: what they read and write there, and how it comes from and goes to a host.
     """
 
-    def __init__(
-        self,
-        actions: tuple[Action, ...],
-        device: torch.device,
-        *,
-        fetch: tuple[Action, ...] = (),
-        store: tuple[Action, ...] = (),
-        is_capturable: bool = False,
-    ) -> None:
-        self._actions = (*fetch, *actions, *store)
+    def __init__(self, actions: tuple[Action, ...], device: torch.device, buffers: Buffers) -> None:
+        self._actions = (*buffers.fetch, *actions, *buffers.store)
         self._device = device
-        self._is_staged = bool(fetch or store)
-        self.is_capturable = is_capturable
+        self.is_capturable = buffers.is_on_gpu
 
     def run(self, stream: object | None = None) -> None:
         """Read the input buffers, write the output buffers.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from denoisert.runtime.engines.engine import Port
-from denoisert.runtime.engines.torch.bound import Action
 from denoisert.runtime.engines.torch.dtypes import NAMES, name_of
 from denoisert.runtime.errors import OutOfProfile
 
+Action = Callable[[], object]
 AnyBuffer = Tensor | NDArray[Any]
 
 

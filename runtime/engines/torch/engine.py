@@ -99,13 +99,7 @@ class TorchEngine:
         given = {name: placed.tensors[name] for name in found.program.inputs}
         shown = {port.name: placed.tensors[port.name] for port in self.outputs}
         actions = Binder(found, constants | given, shown, arena).actions()
-        return TorchBound(
-            actions,
-            self._device,
-            fetch=placed.fetch,
-            store=placed.store,
-            is_capturable=placed.is_on_gpu,
-        )
+        return TorchBound(actions, self._device, placed)
 
     def function(self, bucket: int, backend: str = "") -> Function:
         """The network as a pure function, differentiable with respect to its float inputs.

@@ -44,17 +44,18 @@ def convolution(site: Site) -> Call:
     if plain:
         return Call(function, (X, Y, site.optional(2), strides, padding, dilations, group))
     widths = tuple(width for pair in reversed(pads) for width in pair)
-    arguments = (function, widths, X, Y, site.optional(2), strides, dilations, group)
+    arguments = (X, Y, widths, site.optional(2), strides, dilations, group)
     return Call(padded_convolution, arguments)
 
 
-def padded_convolution(  # all that a convolution needs
-    function: Function, widths: tuple[int, ...], x: Tensor, weight: Tensor, *options: object
+def padded_convolution(
+    x: Tensor, weight: Tensor, widths: tuple[int, ...], *options: object
 ) -> Tensor:
     """Pad with zeros, then convolve; options are bias, strides, dilations and group."""
     bias, strides, dilations, group = options
     wider = torch.nn.functional.pad(x, widths)
-    found: Tensor = function(wider, weight, bias, strides, 0, dilations, group)
+    convolve: Function = CONVOLUTIONS[x.dim() - 3]
+    found: Tensor = convolve(wider, weight, bias, strides, 0, dilations, group)
     return found
 
 
@@ -69,15 +70,14 @@ def transposed(site: Site) -> Call:
     options = (X, Y, site.optional(2), strides)
     if plain:
         return Call(function, (*options, padding, extra, group, dilations))
-    return Call(cut_transposed, (function, pads, *options, extra, group, dilations))
+    return Call(cut_transposed, (X, Y, pads, *options[2:], extra, group, dilations))
 
 
-def cut_transposed(
-    function: Function, pads: Pairs, x: Tensor, weight: Tensor, *options: object
-) -> Tensor:
+def cut_transposed(x: Tensor, weight: Tensor, pads: Pairs, *options: object) -> Tensor:
     """A transposed convolution without pads, cut by pads that differ from side to side."""
     bias, strides, extra, group, dilations = options
-    found: Tensor = function(x, weight, bias, strides, 0, extra, group, dilations)
+    convolve: Function = TRANSPOSED[x.dim() - 3]
+    found: Tensor = convolve(x, weight, bias, strides, 0, extra, group, dilations)
     for axis, (before, after) in enumerate(pads, 2):
         found = found.narrow(axis, before, found.shape[axis] - before - after)
     return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
+from functools import partial, reduce
 from types import MappingProxyType
 
 import torch
@@ -62,21 +62,26 @@ def mixed_power(x: Tensor, y: Tensor) -> Tensor:
     return torch.pow(x, y).to(x.dtype)
 
 
-def folded(function: Function, site: Site) -> Call:
-    """Any number of inputs, combined from the left."""
-    count = len(site.values)
-    if count == 2:
-        return binary(function, site)
-    return Call(combined, (function, *map(Operand, range(count))))
+def folded(pair: Function, several: Function, site: Site) -> Call:
+    """Any number of inputs: `pair` takes two, `several` the other counts."""
+    if len(site.values) == 2:
+        return binary(pair, site)
+    return Call(several, tuple(map(Operand, range(len(site.values)))))
 
 
-def combined(
-    function: Callable[[Tensor, Tensor], Tensor], first: Tensor, *others: Tensor
-) -> Tensor:
-    """function(.. function(first, second) .., last)."""
-    for other in others:
-        first = function(first, other)
-    return first
+def total(*tensors: Tensor) -> Tensor:
+    """The sum, element by element."""
+    return reduce(torch.add, tensors)
+
+
+def largest(*tensors: Tensor) -> Tensor:
+    """The maximum, element by element."""
+    return reduce(torch.maximum, tensors)
+
+
+def smallest(*tensors: Tensor) -> Tensor:
+    """The minimum, element by element."""
+    return reduce(torch.minimum, tensors)
 
 
 def average(site: Site) -> Call:
@@ -85,8 +90,8 @@ def average(site: Site) -> Call:
 
 
 def mean_of(*tensors: Tensor) -> Tensor:
-    """The element-wise mean."""
-    return combined(torch.add, *tensors) / len(tensors)
+    """The mean, element by element."""
+    return total(*tensors) / len(tensors)
 
 
 def where(site: Site) -> Call:
@@ -213,9 +218,9 @@ POINTWISE: Mapping[str, Operator] = MappingProxyType(
         ),
         "IsNaN": Operator(is_nan),
         "LeakyRelu": Operator(leaky, "alpha"),
-        "Max": Operator(partial(folded, torch.maximum)),
+        "Max": Operator(partial(folded, torch.maximum, largest)),
         "Mean": Operator(average),
-        "Min": Operator(partial(folded, torch.minimum)),
+        "Min": Operator(partial(folded, torch.minimum, smallest)),
         "Mish": _with_out(F.mish, "mish"),
         "Mod": Operator(modulo, "fmod"),
         "Not": _plain(torch.logical_not),
@@ -224,7 +229,7 @@ POINTWISE: Mapping[str, Operator] = MappingProxyType(
         "Relu": Operator(rectified),
         "Softplus": _with_out(F.softplus, "softplus"),
         "Softsign": Operator(partial(unary, F.softsign, None)),
-        "Sum": Operator(partial(folded, torch.add)),
+        "Sum": Operator(partial(folded, torch.add, total)),
         "Swish": Operator(swish, "alpha"),
         "Where": Operator(where),
     }

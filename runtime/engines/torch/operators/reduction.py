@@ -29,29 +29,29 @@ def reduced(function: Function, writer: Function | None, site: Site) -> Call:
     return Call(function, (X, dims), kept, writer=writer)
 
 
-def product(x: Tensor, dims: tuple[int, ...], *, keepdim: bool) -> Tensor:
+def _product(x: Tensor, dims: tuple[int, ...], *, keepdim: bool) -> Tensor:
     """The product over several dimensions."""
     for dim in sorted(dims, reverse=True):
         x = torch.prod(x, dim, keepdim=keepdim)
     return x
 
 
-def sum_of_magnitudes(x: Tensor, dims: tuple[int, ...], *, keepdim: bool) -> Tensor:
+def _sum_of_magnitudes(x: Tensor, dims: tuple[int, ...], *, keepdim: bool) -> Tensor:
     """The L1 norm."""
     return torch.sum(x.abs(), dims, keepdim=keepdim)
 
 
-def sum_of_squares(x: Tensor, dims: tuple[int, ...], *, keepdim: bool) -> Tensor:
+def _sum_of_squares(x: Tensor, dims: tuple[int, ...], *, keepdim: bool) -> Tensor:
     """The square of the L2 norm."""
     return torch.sum(x * x, dims, keepdim=keepdim)
 
 
-def length(x: Tensor, dims: tuple[int, ...], *, keepdim: bool) -> Tensor:
+def _length(x: Tensor, dims: tuple[int, ...], *, keepdim: bool) -> Tensor:
     """The L2 norm."""
-    return torch.sqrt(sum_of_squares(x, dims, keepdim=keepdim))
+    return torch.sqrt(_sum_of_squares(x, dims, keepdim=keepdim))
 
 
-def log_of_sum(x: Tensor, dims: tuple[int, ...], *, keepdim: bool) -> Tensor:
+def _log_of_sum(x: Tensor, dims: tuple[int, ...], *, keepdim: bool) -> Tensor:
     """The logarithm of the sum."""
     return torch.log(torch.sum(x, dims, keepdim=keepdim))
 
@@ -105,16 +105,16 @@ REDUCTION: Mapping[str, Operator] = MappingProxyType(
         ),
         "CumSum": Operator(cumulative, "exclusive reverse"),
         "LogSoftmax": Operator(partial(softmax, torch.log_softmax), "axis"),
-        "ReduceL1": _reduction(sum_of_magnitudes),
-        "ReduceL2": _reduction(length),
-        "ReduceLogSum": _reduction(log_of_sum),
+        "ReduceL1": _reduction(_sum_of_magnitudes),
+        "ReduceL2": _reduction(_length),
+        "ReduceLogSum": _reduction(_log_of_sum),
         "ReduceLogSumExp": _reduction(torch.logsumexp, torch.logsumexp),
         "ReduceMax": _reduction(torch.amax, torch.amax),
         "ReduceMean": _reduction(torch.mean, torch.mean),
         "ReduceMin": _reduction(torch.amin, torch.amin),
-        "ReduceProd": _reduction(product),
+        "ReduceProd": _reduction(_product),
         "ReduceSum": _reduction(torch.sum, torch.sum),
-        "ReduceSumSquare": _reduction(sum_of_squares),
+        "ReduceSumSquare": _reduction(_sum_of_squares),
         "Softmax": Operator(partial(softmax, torch.softmax), "axis"),
         "TopK": Operator(top, "axis largest sorted", outputs=2),
     }
