@@ -25,6 +25,7 @@ WIDE_BYTES = 16
 
 ACCESS = re.compile(r"\b(ld|st)\.global([\w.:]*?)(?:\.v(\d))?\.[bfsu](\d+)\b")
 ASYNC_COPY = re.compile(r"\bcp\.async\.cg\.shared\.global[^;]*,\s*(?:0x10|16)\b")
+APPROXIMATE = re.compile(r"\b(\w+)\.approx\b")
 LOG = {
     "registers": re.compile(r"Used (\d+) registers"),
     "stack": re.compile(r"(\d+) bytes stack frame"),
@@ -136,7 +137,8 @@ def compile_job(job: Job) -> Mapping[str, Any]:
 
     Returns:
         The job's op, name, kernel, arch and whether it claims alignment; mismatches with a launch;
-        registers of a thread; stack, spills and shared memory in bytes; loads and stores; seconds.
+        registers of a thread; stack, spills and shared memory in bytes; names of
+        approximate instructions; loads and stores; seconds.
     """
     began = time.perf_counter()
     log = io.StringIO()
@@ -159,6 +161,7 @@ def compile_job(job: Job) -> Mapping[str, Any]:
         "mismatches": list(mismatches(job, function_of(job).params)),
         **measured,
         "shared": compiled.metadata.shared,
+        "approximate": sorted(set(APPROXIMATE.findall(compiled.asm["ptx"]))),
         **accesses(compiled.asm["ptx"]),
         "seconds": round(time.perf_counter() - began, 2),
     }
