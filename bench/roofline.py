@@ -172,13 +172,13 @@ float64 peak, in microseconds. Every byte counts once, registers are float32, en
 float16, guidance has two branches. A launch costs about 3 us and a small latent stays in a cache,
 so the floors of small latents cannot be seen; they say that a launch is what such a tick pays.
 *Measured* is the median of a committed record of the same device and case
-(`kernels/NAME ELEMENTS x SLOTS`).
+(`gpu/kernels NAME ELEMENTS x SLOTS`).
 """
 
 
 def case_name(kernel: Kernel, elements: int, slots: int) -> str:
     """The case whose record is shown beside the floor."""
-    return f"kernels/{kernel.name} {elements} x {slots}"
+    return f"gpu/kernels {kernel.name} {elements} x {slots}"
 
 
 def render(records: Iterable[Record], command: str) -> str:

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from bench.gpu.child import Ending, run
 from bench.gpu.machine import ROOT, gpu, machine
-from bench.gpu.phases import dry, full
-from bench.run import readable, slug
+from bench.gpu.phases import Phase, dry, full
+from bench.run import slug
 from denoisert.runtime.measure.against import read
+from denoisert.runtime.measure.record import Record
+
+Phases = Callable[[Path], list[Phase]]
 
 LIMIT_S = 480.0
+SHOWN = ("error", "non_network_percent", "first_picture_s")
 INTERPRETED = {"TRITON_INTERPRET": "1"}
 
 
@@ -42,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _run(dry if options.dry else full, out, options.limit_s, environment)
 
 
-def _run(phases: object, folder: Path, limit_s: float, environment: dict[str, str]) -> int:
+def _run(phases: Phases, folder: Path, limit_s: float, environment: dict[str, str]) -> int:
     where, start = machine(), perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / f"{slug(where.device)}-gpu-{where.date[:10]}.jsonl"
@@ -61,11 +65,20 @@ def _said(ending: Ending) -> str:
 
 
 def _summary(endings: list[Ending], out: Path, since: str) -> None:
-    print("\n== records")
-    for record in read(out) if out.exists() else []:
-        if record.machine.date >= since:
-            print(readable(record))
-    print("\n== phases", *map(_said, endings), f"records in {out.name}", sep="\n")
+    """Few words a line: the end of the output is what a remote caller sees."""
+    print("\n== loops")
+    records = read(out) if out.exists() else []
+    for record in records:
+        if record.machine.date >= since and record.case.startswith("loop/"):
+            print(f"{record.case:48} {record.provider:30} {_figures(record)}")
+    print("\n== phases", *map(_said, endings), sep="\n")
+    print(f"{len(records)} records in {out.name}")
+
+
+def _figures(record: Record) -> str:
+    shown = {key: record.extra.get(key, "") for key in SHOWN}
+    rest = ", ".join(f"{key} {value}" for key, value in shown.items())
+    return f"{record.median:9.4g} {record.unit}, {rest}"
 
 
 def _parser() -> argparse.ArgumentParser:

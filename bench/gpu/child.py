@@ -61,7 +61,25 @@ def run(
     if phase.wants and importlib.util.find_spec(phase.wants) is None:
         return Ending(phase, "skipped", 0.0, f"{phase.wants} is not installed")
     start, limit_s = perf_counter(), min(phase.limit_s, left_s)
-    child = subprocess.Popen(
+    ended: list[int] = []
+    with _started(phase, environment) as child:
+        timer = Timer(limit_s, lambda: ended.append(_end(child)))
+        timer.start()
+        for line in child.stdout or ():
+            _take(line, out, machine)
+        status = child.wait()
+        timer.cancel()
+    took = perf_counter() - start
+    if ended:
+        return Ending(phase, "out of time", took, f"limit {limit_s:.0f} s")
+    if status in dict(phase.skipped):
+        return Ending(phase, "skipped", took, dict(phase.skipped)[status])
+    return Ending(phase, "failed" if status else "ok", took, f"exit {status}" if status else "")
+
+
+def _started(phase: Phase, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """The child, in a group of its own so that it can be ended with all that it starts."""
+    return subprocess.Popen(
         phase.command,
         cwd=ROOT,
         env=dict(environment),
@@ -70,18 +88,6 @@ def run(
         text=True,
         start_new_session=True,
     )
-    ended: list[int] = []
-    timer = Timer(limit_s, lambda: ended.append(_end(child)))
-    timer.start()
-    for line in child.stdout or ():
-        _take(line, out, machine)
-    status, took = child.wait(), perf_counter() - start
-    timer.cancel()
-    if ended:
-        return Ending(phase, "out of time", took, f"limit {limit_s:.0f} s")
-    if status in dict(phase.skipped):
-        return Ending(phase, "skipped", took, dict(phase.skipped)[status])
-    return Ending(phase, "failed" if status else "ok", took, f"exit {status}" if status else "")
 
 
 def _take(line: str, out: Path, machine: Machine) -> None:

@@ -19,6 +19,7 @@ KERNELS = ("philox", "lanes", "gram", "rule", "quantile", "step")
 COMPILED = ("torch.compile",)
 # The project's own options need plugins that a GPU machine may lack.
 PLAIN = ("-o", "addopts=--import-mode=importlib", "-W", "ignore::pytest.PytestConfigWarning")
+QUIET = ("-q", "--no-header", "--continue-on-collection-errors")
 NOTHING_COLLECTED, SANITIZER_ABSENT = 5, 3
 
 
@@ -55,7 +56,7 @@ def full(out: Path) -> list[Phase]:
         _tests(("-m", "gpu"), 120),
         _sanitized("memcheck", 60),
         _sanitized("racecheck", 60),
-        Phase("kernels", _room(out, "kernels"), 60),
+        Phase("kernels", _room(out, "gpu/bench_kernels"), 60),
         Phase("loop few", _room(out, "loop/bench_few"), 75),
         *(_loop(out, noun, 75) for noun in ("dit", "sd15", "sdxl")),
         *(_compiled(out, noun, 100) for noun in ("dit", "sd15", "sdxl")),
@@ -71,7 +72,7 @@ def dry(out: Path) -> list[Phase]:
         Phase("environment", ("bench.gpu.environment",), 30),
         _tests(("-m", "gpu", "--collect-only", "-q"), 60),
         Phase("launches", ("bench.gpu.sanitize", "--device", "cpu", *KERNELS), 60, is_test=True),
-        Phase("kernels", (*_room(out, "kernels"), *tiny), 30),
+        Phase("kernels", (*_room(out, "gpu/bench_kernels"), *tiny), 30),
         Phase("loop few", (*_room(out, "loop/bench_few"), *tiny), 30),
         Phase("loops", (*_room(out, *_files("dit", "sd15", "sdxl")), *tiny, *_not_compiled()), 30),
         Phase("rtx build", ("bench.rtx_engine", "build"), 30),
@@ -79,7 +80,7 @@ def dry(out: Path) -> list[Phase]:
 
 
 def _tests(options: tuple[str, ...], limit_s: float) -> Phase:
-    command = ("pytest", *PLAIN, "-q", "--no-header", *options, *GPU_TESTS)
+    command = ("pytest", *PLAIN, *QUIET, *options, *GPU_TESTS)
     empty = ((NOTHING_COLLECTED, "no test was selected"),)
     return Phase("tests", command, limit_s, is_test=True, skipped=empty, wants="pytest")
 

@@ -14,7 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-SLOTS, ELEMENTS, PITCH, VECTORS = 3, 777, 832, 4
+from bench.case import Run
+from bench.gpu import launch
+
+SLOTS, ELEMENTS = 3, 777
 PLACES = ("/usr/local/cuda/bin", "/usr/local/cuda/compute-sanitizer")
 ABSENT = 3  # exit status: nothing was checked
 ERRORS = 9  # exit status of the sanitizer when it found something
@@ -25,78 +28,6 @@ def sanitizer() -> str | None:
     folders = [None, *PLACES]
     found = (shutil.which("compute-sanitizer", path=folder) for folder in folders)
     return next((path for path in found if path), None)
-
-
-def philox(device: str) -> None:
-    """Normals of an odd piece."""
-    import torch
-
-    from denoisert.kernels.philox import launch
-
-    for first in (0, 3):
-        launch.normals(torch.empty(ELEMENTS, device=device), 7, draw=1, first=first)
-
-
-def lanes(device: str) -> None:
-    """Rows gathered and scaled."""
-    import torch
-
-    from denoisert.kernels.lanes import launch
-
-    source = torch.ones(SLOTS, PITCH, device=device)[:, :ELEMENTS]
-    index = torch.tensor([2, 0, 0, 1], device=device)
-    scale = torch.ones(len(index), device=device)
-    out = torch.empty(len(index), PITCH, device=device, dtype=torch.float16)[:, :ELEMENTS]
-    launch.gather(source, index, scale, out=out)
-
-
-def gram(device: str) -> None:
-    """Products of every number of vectors, whole and per channel."""
-    import torch
-
-    from denoisert.kernels.gram import launch
-
-    vectors = torch.ones(SLOTS, VECTORS, PITCH, device=device)
-    counts = torch.tensor([4, 0, 2], dtype=torch.int32, device=device)
-    for channels in (1, 3):
-        shape = launch.workspace(SLOTS, channels, ELEMENTS)
-        wide = {"dtype": torch.float64, "device": device}
-        out = (
-            torch.empty(SLOTS, channels, VECTORS, VECTORS, **wide),
-            torch.empty(SLOTS, channels, VECTORS, **wide),
-        )
-        sizes = {"elements": ELEMENTS, "channels": channels}
-        launch.gram(vectors, counts, **sizes, out=out, workspace=torch.empty(shape, **wide))
-
-
-def rule(device: str) -> None:
-    """Weights of slots with and without a rule."""
-    import torch
-
-    from denoisert.kernels.rule import launch
-
-    wide = {"dtype": torch.float64, "device": device}
-    launch.apply(
-        torch.tensor([1, 0, 1], dtype=torch.int32, device=device),
-        torch.ones(SLOTS, 1, VECTORS, VECTORS, **wide),
-        torch.ones(SLOTS, 1, VECTORS, **wide),
-        count=ELEMENTS,
-        args=torch.ones(SLOTS, 8, **wide),
-        carried=torch.zeros(SLOTS, 1, VECTORS, **wide),
-        out=torch.empty(SLOTS, 1, VECTORS, device=device),
-    )
-
-
-def quantile(device: str) -> None:
-    """Slots with and without a threshold."""
-    import torch
-
-    from denoisert.kernels.quantile import launch
-
-    space = torch.empty(launch.workspace(SLOTS), dtype=torch.int32, device=device)
-    ratios = torch.tensor([0.995, -1.0, 0.5], device=device)
-    values, out = torch.ones(SLOTS, PITCH, device=device), torch.empty(SLOTS, device=device)
-    launch.quantile(values, ratios, elements=ELEMENTS, out=out, workspace=space)
 
 
 def step(device: str) -> None:
@@ -115,22 +46,28 @@ def step(device: str) -> None:
         loop.close()
 
 
-KERNELS: dict[str, Callable[[str], None]] = {
-    each.__name__: each for each in (philox, lanes, gram, rule, quantile, step)
+LAUNCHES: dict[str, Callable[[str, int, int], Run]] = {
+    "philox": launch.philox,
+    "lanes": launch.lanes,
+    "gram": launch.gram_4,
+    "rule": launch.rule,
+    "quantile": launch.quantile,
 }
+KERNELS = (*LAUNCHES, "step")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Launch; ABSENT where there is no sanitizer, ERRORS where it found something."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu.sanitize", description=__doc__)
-    parser.add_argument("kernels", nargs="+", choices=sorted(KERNELS))
+    parser.add_argument("kernels", nargs="+", choices=KERNELS)
     parser.add_argument("--tool", choices=("memcheck", "racecheck", "initcheck", "synccheck"))
     parser.add_argument("--device", default="cuda", help="cpu interprets")
     options = parser.parse_args(argv)
     if options.tool:
         return _under(options.tool, options.kernels)
     for name in options.kernels:
-        KERNELS[name](options.device)
+        run = LAUNCHES[name](options.device, ELEMENTS, SLOTS) if name in LAUNCHES else None
+        run() if run else step(options.device)
         print(f"{name}: launched", flush=True)
     return 0
 

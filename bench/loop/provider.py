@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.case import Run
+from bench.gpu.clock import captured
 from bench.loop.baselines import Captured, Network, Sampling, compiled, sample, spread
 from bench.loop.job import Job
 from bench.loop.network import network
@@ -118,9 +119,21 @@ class Providers:
         """Ours."""
         loop = Loop(self.job, self.files, place(self.device, self.dtype))
         try:
-            yield Provider(loop.run, lambda: loop.network().run())
+            yield Provider(loop.run, self._bare(loop))
         finally:
             loop.close()
+
+    def _bare(self, loop: Loop) -> Run:
+        """Our network alone, captured where its ticks are; bound at its first call."""
+        made: list[Run] = []
+
+        def call() -> None:
+            if not made:
+                run = loop.network().run
+                made.append(captured(run) if self.device == "cuda" else run)
+            made[0]()
+
+        return call
 
     @contextmanager
     def eager(self) -> Iterator[Provider]:

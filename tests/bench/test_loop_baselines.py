@@ -1,0 +1,174 @@
+"""The loops that we compare with: same network, same schedulers, same pictures as ours."""
+
+import numpy as np
+import pytest
+import torch
+
+from bench.case import Setting, Size
+from bench.loop import bench_dit, bench_few, bench_sd15, bench_sdxl, case, ours, schedulers
+from bench.loop.baselines import Sampling, compiled, fresh, sample
+from bench.loop.job import Job
+from bench.loop.network import network
+from bench.loop.ours import Loop, place
+from bench.loop.provider import Providers
+from bench.loop.shapes.dit import TINY_DIT
+from bench.loop.shapes.files import inputs, saved
+from bench.loop.shapes.unet import TINY_SD15, TINY_SDXL
+from bench.run import here
+from denoisert.runtime.engines.ort import OrtEngine
+from denoisert.runtime.errors import NonFinite
+from denoisert.runtime.loop.slot import Outcome
+from denoisert.runtime.sampling.solvers import DDIM, DPMpp2M, Euler
+from tests.bench.test_loop_shapes import answer, draw
+
+PAIRS = [(DDIM(), schedulers.DDIM), (Euler(), schedulers.Euler), (DPMpp2M(), schedulers.DPMpp2M)]
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    return tmp_path_factory.mktemp("shapes")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with case._one_thread():
+        yield
+
+
+@pytest.mark.parametrize("shape", [TINY_SD15, TINY_SDXL, TINY_DIT], ids=lambda shape: shape.name)
+def test_torch_network_is_the_graph(shape, shelf):
+    files, feed = saved(shape, shelf), draw(shape, 2)
+    wanted = answer(OrtEngine(files.graph, files.root, threads=1), feed)
+    call = network(files, "cpu", torch.float32)
+    with torch.inference_mode():
+        found = call(**{name: torch.from_numpy(value) for name, value in feed.items()}).numpy()
+    # DESIGN.md, section 8: engine equals eager at 1e-4; measured 1e-6.
+    np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_torch_network_joins_products_and_gates(shelf):
+    graph = network(saved(TINY_SD15, shelf), "cpu", torch.float32).graph
+    called = [node.target for node in graph.nodes if node.op == "call_function"]
+    assert torch.sigmoid not in called
+    assert torch.nn.functional.silu in called
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_torch_network_takes_float32_times_in_a_short_dtype(dtype, shelf):
+    files, feed = saved(TINY_DIT, shelf), draw(TINY_DIT, 2)
+    tensors = {name: torch.from_numpy(value) for name, value in feed.items()}
+    exact = network(files, "cpu", torch.float32)(**tensors)
+    short = network(files, "cpu", dtype)(**{**tensors, "latent": tensors["latent"].to(dtype)})
+    assert short.dtype == dtype
+    assert float((short.float() - exact).abs().max() / exact.abs().max()) < 0.03
+
+
+@pytest.mark.parametrize(("solver", "scheduler"), PAIRS, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_our_pool_makes_the_pictures_of_the_eager_loop(solver, scheduler, guidance, shelf):
+    job = Job(TINY_DIT, solver, scheduler, 5, guidance, 2)
+    files = saved(job.shape, shelf)
+    loop = Loop(job, files, place("cpu", "float32"))
+    found, wanted = loop.run(), Providers(job, files, "cpu", "float32").truth()
+    again = loop.run()
+    loop.close()
+    np.testing.assert_array_equal(found, again)
+    assert wanted.std() > 0.1
+    assert np.abs(found - wanted).max() / np.abs(wanted).max() < 2e-5
+
+
+@pytest.mark.parametrize("name", ["DDIM", "Euler", "DPMpp2M"])
+def test_scheduler_steps_like_diffusers(name):
+    diffusers = pytest.importorskip("diffusers")
+    theirs = {
+        "DDIM": diffusers.DDIMScheduler,
+        "Euler": diffusers.EulerDiscreteScheduler,
+        "DPMpp2M": diffusers.DPMSolverMultistepScheduler,
+    }[name](
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        timestep_spacing="trailing",
+        **({"clip_sample": False} if name == "DDIM" else {}),
+    )
+    theirs.set_timesteps(5)
+    mine = getattr(schedulers, name)(5, "cpu")
+    torch.testing.assert_close(mine.timesteps.float(), theirs.timesteps.float())
+    x = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(3))
+    found = wanted = mine.start(x)
+    for mine_time, time in zip(mine.timesteps, theirs.timesteps, strict=True):
+        torch.testing.assert_close(mine.scaled(found), theirs.scale_model_input(wanted, time))
+        found = mine.step(torch.tanh(found), mine_time, found)
+        wanted = theirs.step(torch.tanh(wanted), time, wanted).prev_sample
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_loop_doubles_only_when_guided():
+    lanes = []
+
+    def call(latent, time):
+        lanes.append((len(latent), time.shape, time.dtype))
+        return torch.zeros_like(latent)
+
+    for guidance in (1.0, 2.0):
+        sampling = Sampling(schedulers.DDIM, 2, guidance, {})
+        noise = fresh((3, 4, 2, 2), "cpu", torch.float32)
+        assert sample(call, sampling, noise).shape == noise.shape
+    assert lanes == [(3, (3,), torch.float32)] * 2 + [(6, (6,), torch.float32)] * 2
+
+
+def test_compiled_network_is_one_graph(shelf):
+    files = saved(TINY_DIT, shelf)
+    call = compiled(network(files, "cpu", torch.float32), None, "eager")
+    feed = {name: torch.from_numpy(value) for name, value in draw(TINY_DIT, 2).items()}
+    with torch.inference_mode():
+        wanted = network(files, "cpu", torch.float32)(**feed)
+        torch.testing.assert_close(call(**feed), wanted)
+    torch.compiler.reset()
+
+
+def test_a_failed_work_is_raised(shelf, monkeypatch):
+    job = Job(TINY_DIT, DDIM(), schedulers.DDIM, 2, 1.0, 1)
+    loop = Loop(job, saved(TINY_DIT, shelf), place("cpu", "float32"))
+    failed = Outcome(error=NonFinite("picture 0 became NaN."))
+    monkeypatch.setattr(loop._pool, "take", lambda number: failed)
+    with pytest.raises(NonFinite):
+        loop.run()
+    loop.close()
+
+
+def test_full_cases_cover_the_shapes_and_skip_a_cpu(capsys):
+    found = [
+        each
+        for module in (bench_dit, bench_few, bench_sd15, bench_sdxl)
+        for each in module.cases(Size.FULL)
+    ]
+    names = [each.name for each in found]
+    for shape in ("dit-xl", "dit-s", "sd15", "sdxl"):
+        assert sum(f" {shape} " in name for name in names) == 2, shape
+    if not torch.cuda.is_available():
+        assert list(found[0].records(Setting(Size.FULL, here(), case.SHELF))) == []
+        assert "wants a CUDA device" in capsys.readouterr().err
+
+
+def test_the_others_are_measured_when_one_fails(monkeypatch, capsys):
+    class Broken:
+        def __init__(self, *arguments):
+            raise RuntimeError("planted")
+
+    monkeypatch.setattr("bench.loop.provider.Loop", Broken)
+    (each,) = bench_few.cases(Size.TINY)
+    records = each.records(Setting(Size.TINY, here(), case.SHELF))
+    seen = [next(records).provider for _ in range(3)]
+    with pytest.raises(RuntimeError, match="denoisert failed"):
+        next(records)
+    assert seen == ["captured forward", "eager", "torch.compile"]
+    assert "planted" in capsys.readouterr().err
+
+
+def test_a_table_asks_what_the_job_says():
+    job = Job(TINY_SDXL, Euler(), schedulers.Euler, 4, 5.0, 3)
+    assert ours.table(job).nfe == 8
+    assert job.lanes == 6
+    assert [port.name for port in inputs(TINY_SDXL)][2:] == [*job.conditions()[0]]
+    assert job.noise().shape == (3, 4, 8, 8)
