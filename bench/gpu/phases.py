@@ -9,16 +9,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-GPU_TESTS = (
-    "tests/kernels",
-    "tests/runtime/engines",
-    "tests/runtime/devices",
-    "tests/runtime/loop",
-)
+from bench.gpu.machine import ROOT
+
+MARKS = ("mark.gpu", "kernel_device")  # what a file with tests of a GPU names
 KERNELS = ("philox", "lanes", "gram", "rule", "quantile", "step")
 COMPILED = ("torch.compile",)
 # The project's own options need plugins that a GPU machine may lack.
-PLAIN = ("-o", "addopts=--import-mode=importlib", "-W", "ignore::pytest.PytestConfigWarning")
+PLAIN = (
+    *("-o", "addopts=--import-mode=importlib"),
+    *("-W", "ignore::pytest.PytestConfigWarning", "-W", "ignore::pytest.PytestUnknownMarkWarning"),
+)
 QUIET = ("-q", "--no-header", "--continue-on-collection-errors")
 NOTHING_COLLECTED, SANITIZER_ABSENT = 5, 3
 
@@ -79,8 +79,19 @@ def dry(out: Path) -> list[Phase]:
     ]
 
 
+def gpu_tests() -> list[str]:
+    """Files with tests of a GPU; others may import what a GPU machine lacks."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    texts = {file: file.read_text(encoding="utf-8") for file in files}
+    return [
+        str(file.relative_to(ROOT))
+        for file, text in texts.items()
+        if any(mark in text for mark in MARKS)
+    ]
+
+
 def _tests(options: tuple[str, ...], limit_s: float) -> Phase:
-    command = ("pytest", *PLAIN, *QUIET, *options, *GPU_TESTS)
+    command = ("pytest", *PLAIN, *QUIET, *options, *gpu_tests())
     empty = ((NOTHING_COLLECTED, "no test was selected"),)
     return Phase("tests", command, limit_s, is_test=True, skipped=empty, wants="pytest")
 

@@ -76,6 +76,13 @@ def test_phases_are_in_time_and_in_the_order_of_importance(tmp_path):
     assert names.index("loop sdxl") < names.index("loop dit compiled")
 
 
+def test_tests_of_a_gpu_are_found_without_the_others():
+    found = phases.gpu_tests()
+    assert "tests/kernels/test_gram_kernel.py" in found
+    assert "tests/kernels/test_gram.py" not in found
+    assert all(Path(phases.ROOT / path).is_file() for path in found)
+
+
 def test_without_a_gpu_only_a_dry_run_starts(monkeypatch, capsys):
     monkeypatch.setattr(gpu_run, "gpu", dict)
     assert gpu_run.main([]) == 2
