@@ -27,7 +27,7 @@ MINUS_HIGH: tl.constexpr = tl.constexpr(-1.57080078125)
 MINUS_LOW: tl.constexpr = tl.constexpr(4.454455103380768e-06)
 
 # sin r = r + r^3 (S3 + S5 r^2 + S7 r^4), cos r = 1 - r^2 / 2 + r^4 (C4 + C6 r^2 + C8 r^4) on
-# |r| <= pi / 4, minimax, below 6e-9 absolute. Source: Moshier, Cephes 2.2 (1992), sinf.c.
+# |r| <= pi / 4, minimax, below 3e-9 absolute. Source: Moshier, Cephes 2.2 (1992), sinf.c.
 S3: tl.constexpr = tl.constexpr(-1.6666654611e-1)
 S5: tl.constexpr = tl.constexpr(8.3321608736e-3)
 S7: tl.constexpr = tl.constexpr(-1.9515295891e-4)
