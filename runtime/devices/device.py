@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from denoisert.kernels.step.form import Form
 from denoisert.runtime.devices.parked import Parked
 from denoisert.runtime.engines.denoiser import Denoiser
-from denoisert.runtime.engines.engine import Buffer
+from denoisert.runtime.engines.engine import Bound, Buffer
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.loop.arena import Lease
 from denoisert.runtime.loop.lanes import LaneMap
 from denoisert.runtime.loop.slot import Slot
+from denoisert.runtime.sampling.table import SamplerTable
 
 SMALLEST = Form(registers=4, branches=2)
 """The column space that every pool starts with."""
@@ -27,10 +28,40 @@ def grown(have: Form, wanted: Form) -> Form:
     return Form(registers, *map(max, have[1:], wanted[1:]))
 
 
+class Failure(NamedTuple):
+    """A slot whose latent is no longer finite, and the row that made it so."""
+
+    slot: Slot
+    row: int
+
+
+class Update(NamedTuple):
+    """What one round of a pool brought.
+
+    Args:
+        engine_end: when the engines were through, nanoseconds of the host's monotonic clock.
+        failed: slots that are no longer finite; a device may tell one round late, but always in
+            the round of a work's last row.
+    """
+
+    engine_end: int
+    failed: Sequence[Failure]
+
+
 class Memory(Protocol):
     """Registers, lane buffers, condition banks and rows of one pool."""
 
     form: Form
+
+    def wider(self, form: Form, table: SamplerTable, branches: int = 0) -> Form:
+        """The column space that holds another one and a table.
+
+        Args:
+            form: what has to fit already.
+            table: what has to fit, too.
+            branches: lanes that a slot must have at least.
+        """
+        ...
 
     def grow(self, form: Form) -> None:
         """Take a larger column space; running slots keep their registers, buffers move."""
@@ -75,16 +106,35 @@ class Memory(Protocol):
         """The buffers of an engine's lanes first .. first + count - 1."""
         ...
 
-    def step(self, slots: Sequence[Slot]) -> Sequence[Slot]:
-        """Update every slot by its next row and feed its lanes for the row after.
+    def tick(self, calls: Sequence[Bound], slots: Sequence[Slot]) -> Update:
+        """Run the engines, update every slot by its next row and feed its lanes for the row after.
 
-        Returns:
-            Slots whose latent is no longer finite.
+        Args:
+            calls: of the engines, on this memory's buffers.
+            slots: those that run.
+
+        Raises:
+            EngineError: an engine or the device failed; what it computed is lost.
+        """
+        ...
+
+    def warm(self, calls: Sequence[Sequence[Bound]]) -> None:
+        """Pay for the first time of some rounds; lanes lose their content, slots do not change.
+
+        Args:
+            calls: of each round.
+
+        Raises:
+            EngineError: an engine or the device failed.
         """
         ...
 
     def latent(self, slot: Slot) -> NDArray[np.float32]:
         """A copy of a slot's R_0."""
+        ...
+
+    def preview(self, slot: Slot) -> NDArray[np.float32]:
+        """A copy of what the row that just ran has put on a slot's last tape."""
         ...
 
     def tapes(self, slot: Slot) -> tuple[NDArray[Any], ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from time import perf_counter_ns
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +23,17 @@ from denoisert.kernels.step import cpu as kernel
 from denoisert.kernels.step.form import VECTORS as VECTOR_ROWS
 from denoisert.kernels.step.form import Form
 from denoisert.runtime.devices.buffers import LaneBuffers, SlotViews, lane_bytes
-from denoisert.runtime.devices.device import SMALLEST
+from denoisert.runtime.devices.device import SMALLEST, Failure, Update, grown
 from denoisert.runtime.devices.instructions import Instruction, instructions
 from denoisert.runtime.devices.parked import Parked
 from denoisert.runtime.devices.rules import RuleScratch
 from denoisert.runtime.engines.denoiser import Denoiser
-from denoisert.runtime.engines.engine import Buffer
+from denoisert.runtime.engines.engine import Bound, Buffer
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.loop.arena import Lease
 from denoisert.runtime.loop.lanes import LaneMap
 from denoisert.runtime.loop.slot import Slot
+from denoisert.runtime.sampling.table import SamplerTable
 
 Array = NDArray[np.float32]
 Weights = NDArray[np.float64]
@@ -78,6 +80,10 @@ class NumpyMemory:
         scratch = kernel.workspace(form, self._layout.elements)
         lanes = [LaneBuffers(denoiser, self._slots, form.branches) for denoiser in self._denoisers]
         self.form, self._columns, self._scratch, self._lanes = form, columns, scratch, lanes
+
+    def wider(self, form: Form, table: SamplerTable, branches: int = 0) -> Form:
+        """The column space that holds another one and a table; see `Memory.wider`."""
+        return grown(form, table.form._replace(branches=max(table.form.branches, branches)))
 
     def grow(self, form: Form) -> None:
         """Take a larger column space; see `Memory.grow`."""
@@ -149,8 +155,24 @@ class NumpyMemory:
         """The buffers of an engine's lanes first .. first + count - 1."""
         return self._lanes[engine].slices(first, count)
 
+    def tick(self, calls: Sequence[Bound], slots: Sequence[Slot]) -> Update:
+        """Run the engines and update every slot; see `Memory.tick`."""
+        for call in calls:
+            call.run()
+        engine_end = perf_counter_ns()
+        return Update(engine_end, [Failure(slot, slot.counter) for slot in self.step(slots)])
+
+    def warm(self, calls: Sequence[Sequence[Bound]]) -> None:
+        """Run the engines once at every bucket; see `Memory.warm`."""
+        for call in dict.fromkeys(call for each in calls for call in each):
+            call.run()
+
     def step(self, slots: Sequence[Slot]) -> list[Slot]:
-        """Update every slot by its next row; see `Memory.step`."""
+        """Update every slot by its next row and feed its lanes for the row after.
+
+        Returns:
+            Slots whose latent is no longer finite.
+        """
         failed = []
         for slot in slots:
             for target, source in self._views[slot.index].predictions:
@@ -166,6 +188,11 @@ class NumpyMemory:
         last = self._rows[slot.offset + slot.counter - 1]
         latent: Array = self._columns[slot.index, last.pending if last else 0]
         return latent.copy()
+
+    def preview(self, slot: Slot) -> Array:
+        """A copy of what the last row put on a slot's last tape; see `Memory.preview`."""
+        page: Array = self._tapes[slot.index][-1][0]
+        return page.copy()
 
     def tapes(self, slot: Slot) -> tuple[Array, ...]:
         """What a slot's taps recorded; the arrays are the caller's."""

@@ -55,6 +55,20 @@ class LaneCalls:
             self._bind()
         return self._calls
 
+    def every(self, slots: int) -> list[list[Bound]]:
+        """The calls of every number of lanes that some slots can fill, most lanes first.
+
+        Args:
+            slots: of the pool.
+        """
+        rounds = []
+        for engine, denoiser in enumerate(self._denoisers):
+            most = slots * self._memory.form.branches
+            for lanes in range(most, 0, -1):
+                covered = calls(lanes, denoiser.engine.buckets)
+                rounds.append([self._bound_call(engine, call) for call in covered])
+        return rounds
+
     def forget(self) -> None:
         """Drop every bound call: its buffers have moved, or the engines are to be closed."""
         self._calls = []
@@ -67,11 +81,15 @@ class LaneCalls:
             for call in self._cover(self.map.lanes[engine], denoiser):
                 self.lanes += call.lanes
                 self.padding += call.bucket - call.lanes
-                bound = self._bound.get((engine, call))
-                if bound is None:
-                    buffers = self._memory.buffers(engine, call.first, call.bucket)
-                    bound = self._bound[engine, call] = denoiser.engine.bind(call.bucket, buffers)
-                self._calls.append(bound)
+                self._calls.append(self._bound_call(engine, call))
+
+    def _bound_call(self, engine: int, call: Call) -> Bound:
+        bound = self._bound.get((engine, call))
+        if bound is None:
+            buffers = self._memory.buffers(engine, call.first, call.bucket)
+            bound = self._denoisers[engine].engine.bind(call.bucket, buffers)
+            self._bound[engine, call] = bound
+        return bound
 
     def _cover(self, lanes: Sequence[Lane], denoiser: Denoiser) -> list[Call]:
         if not denoiser.has_scalar_time:

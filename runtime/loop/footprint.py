@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from denoisert.runtime.devices.device import Memory, grown
+from denoisert.runtime.devices.device import Memory
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.sampling.table import SamplerTable
 
@@ -42,7 +42,7 @@ def footprint(
     """
     form = memory.form
     for table in tables:
-        form = grown(form, table.form)
+        form = memory.wider(form, table)
     spaces = 1 if form == memory.form else 2
     pages = max((sum(table.tape_pages) for table in tables), default=0)
     latents = (slots + parked) * pages + parked * form.registers

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
-from denoisert.runtime.devices.device import Device
+from denoisert.runtime.devices.device import Device, Failure
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.engine import Bound
 from denoisert.runtime.errors import DenoiseRTError, InvalidTable, NonFinite, OutOfMemory
@@ -178,25 +178,39 @@ class Pool:
             return self._calls.lay(self.active)
         return self._calls.again()
 
-    def advance(self, failed: Sequence[Slot]) -> None:
-        """Count the row that just ran, end finished and failed works, free their slots."""
+    def warm(self) -> None:
+        """Run what a tick runs, once at every number of lanes that the slots can fill.
+
+        Raises:
+            EngineError: an engine or the device failed.
+        """
+        self.memory.warm(self._calls.every(self._seats.count))
+        self._is_map_stale = True  # lanes have lost their content
+
+    def advance(self, failed: Sequence[Failure]) -> None:
+        """Count the row that just ran, end finished and failed works, free their slots.
+
+        Args:
+            failed: may name a work that has ended since; its slot is somebody else's.
+        """
+        rows = {each.slot.number: each.row for each in failed}
         if self._seats.shown:
-            self._show(failed)
+            self._show(rows)
         for slot in self._seats.active:
             asked = slot.asks
             slot.counter += 1
-            if slot in failed:
-                self._end(slot, Outcome(error=_non_finite(slot)))
+            if slot.number in rows:
+                self._end(slot, Outcome(error=_non_finite(slot, rows[slot.number])))
             elif slot.is_done:
                 self._finish(slot)
             elif slot.asks is not asked:
                 self._is_map_stale = True
 
-    def _show(self, failed: Sequence[Slot]) -> None:
+    def _show(self, failed: Container[int]) -> None:
         """Copy what the row that just ran has put on the tapes of previews."""
         for slot in self._seats.shown:
-            if slot.has_preview and slot not in failed:
-                estimate = self.memory.tapes(slot)[-1][0].copy()
+            if slot.has_preview and slot.number not in failed:
+                estimate = self.memory.preview(slot)
                 step = int(slot.work.table.steps[slot.counter])
                 self.previews.append(Preview(slot.number, step, estimate))
 
@@ -264,9 +278,8 @@ def _out_of_memory(waiter: Waiter, error: MemoryError) -> OutOfMemory:
     )
 
 
-def _non_finite(slot: Slot) -> NonFinite:
-    """Name the stage that produced it; the counter already stands one row later."""
-    row = slot.counter - 1
+def _non_finite(slot: Slot, row: int) -> NonFinite:
+    """Name the stage that produced it."""
     table = slot.work.table
     return NonFinite(
         f"picture {slot.work.image} of seed {slot.work.seed} became NaN or infinite at stage "

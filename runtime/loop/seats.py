@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from denoisert.runtime.devices.device import Memory, grown
+from denoisert.runtime.devices.device import Memory
 from denoisert.runtime.loop.arena import Arena, Lease
 from denoisert.runtime.loop.slot import Slot
 from denoisert.runtime.loop.waiting import Waiter
@@ -112,8 +112,7 @@ class Seats:
 
     def _grow(self, waiter: Waiter) -> None:
         """Make room for a table's column space."""
-        form = waiter.work.table.form
-        branches = max(form.branches, len(waiter.work.conditions))
-        wanted = grown(self._memory.form, form._replace(branches=branches))
+        table, branches = waiter.work.table, len(waiter.work.conditions)
+        wanted = self._memory.wider(self._memory.form, table, branches)
         if wanted != self._memory.form:
             self._memory.grow(wanted)

@@ -34,12 +34,10 @@ def tick(pool: Pool) -> TickTime:
     slots = len(pool.active)
     engine_start = perf_counter_ns()
     try:
-        for call in bound:
-            call.run()
+        update = pool.memory.tick(bound, pool.active)
     except EngineError as error:
         pool.fail(error)
         now = perf_counter_ns()
         return TickTime(start, engine_start, now, now, slots)
-    engine_end = perf_counter_ns()
-    pool.advance(pool.memory.step(pool.active))
-    return TickTime(start, engine_start, engine_end, perf_counter_ns(), slots)
+    pool.advance(update.failed)
+    return TickTime(start, engine_start, update.engine_end, perf_counter_ns(), slots)

@@ -124,11 +124,8 @@ class Loop(Worker):
                     self._tick()
 
     def warm(self) -> None:
-        """Run the engines once at every bucket; called between two ticks."""
-        for index, denoiser in enumerate(self._pool.denoisers):
-            for bucket in denoiser.engine.buckets:
-                buffers = self._pool.memory.buffers(index, 0, bucket)
-                denoiser.engine.bind(bucket, buffers).run()
+        """Pay for the first time of everything; called between two ticks."""
+        self._pool.warm()
 
     def stats(self) -> dict[str, float]:
         """Its counts, by the names of `Runtime.stats`."""
