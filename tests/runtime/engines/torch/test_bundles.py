@@ -1,0 +1,141 @@
+"""Every graph of the bundles that are compiled for tests: parity, precision, and the operators."""
+
+import pytest
+import torch
+
+from denoisert.runtime.engines.torch.engine import TorchEngine
+from denoisert.runtime.engines.torch.operators import OPERATORS
+from tests.runtime.engines.torch.graphs import draw, outputs_of, relative
+from tests.runtime.engines.torch.parity import (
+    check_inputs_count,
+    check_parity,
+    draw_inputs,
+    operators_of,
+    pair_of,
+)
+
+COMPONENTS = ["denoiser", "text_encoder", "decoder", "encoder"]
+HALF_BOUND = {"float16": 1e-2, "bfloat16": 8e-2}
+"""About ten half eps in a row: each of some 60 layers rounds its result once, relative to the
+largest, with eps 2^-11 or 2^-8; such errors add like a random walk, and by layers that amplify."""
+
+
+def graphs_of(bundle):
+    return sorted((bundle / "graphs").glob("*.onnx"))
+
+
+@pytest.fixture(scope="module", params=["digits", *COMPONENTS])
+def component(request):
+    """(bundle, graph) of the digits' denoiser and of each component of the tiny text bundle."""
+    name = "digits_bundle" if request.param == "digits" else "text_bundle"
+    bundle = request.getfixturevalue(name)
+    stem = "denoiser" if request.param == "digits" else request.param
+    return bundle, bundle / "graphs" / f"{stem}.onnx"
+
+
+def test_the_components_are_all_there_is(digits_bundle, text_bundle):
+    assert [path.stem for path in graphs_of(digits_bundle)] == ["denoiser"]
+    assert [path.stem for path in graphs_of(text_bundle)] == sorted(COMPONENTS)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 16])
+def test_float32_equals_onnx_runtime(lanes, component):
+    bundle, graph = component
+    pair = pair_of(graph, bundle)
+    check_parity(pair, lanes)
+
+
+def test_every_input_counts(component):
+    bundle, graph = component
+    check_inputs_count(TorchEngine(graph, bundle))
+
+
+def test_lowered_graphs_run_as_well(component):
+    """What the compiler rewrote for ONNX Runtime uses other forms of the same operators."""
+    bundle, graph = component
+    lowered = bundle / "engines" / "onnxruntime" / graph.name
+    check_parity(pair_of(lowered, bundle), 2)
+
+
+@pytest.mark.parametrize("dtype", HALF_BOUND)
+def test_half_types_stay_close_to_float64(dtype, component):
+    bundle, graph = component
+    exact = TorchEngine(graph, bundle, dtype="float64")
+    given = draw_inputs(exact, 3, seed=5)
+    given = {n: x / 1000 if n == "time" and graph.parts[-3][:6] == "digits" else x
+             for n, x in given.items()}  # fmt: skip
+    wanted = outputs_of(exact, 3, given)
+    engine = TorchEngine(graph, bundle, dtype=dtype)
+    kinds = {port.name: getattr(torch, port.dtype) for port in engine.inputs}
+    found = outputs_of(engine, 3, {name: x.to(kinds[name]) for name, x in given.items()})
+    for name, tensor in wanted.items():
+        error = relative(found[name], tensor)
+        assert 0 < error < HALF_BOUND[dtype], (name, error)
+    assert all(x.dtype == getattr(torch, dtype) for x in found.values())
+
+
+def test_operators_in_use_are_known(digits_bundle, text_bundle):
+    graphs = [*graphs_of(digits_bundle), *graphs_of(text_bundle)]
+    used = set().union(*map(operators_of, graphs))
+    assert used <= set(OPERATORS)
+    assert {"Attention", "Conv", "GroupNormalization", "Gemm", "Resize", "Gelu"} <= used
+
+
+def test_the_share_of_planned_bytes(component):
+    """At least half of what is computed has a planned place, and the arena is far below the sum."""
+    bundle, graph = component
+    plan = TorchEngine(graph, bundle).plan(2)
+    assert plan.planned_bytes >= 0.5 * (plan.planned_bytes + plan.late_bytes)
+    assert 0 < plan.arena_bytes < 0.25 * plan.planned_bytes
+
+
+def test_no_step_computes_shapes(component):
+    bundle, graph = component
+    for step in TorchEngine(graph, bundle).plan(3).program.steps:
+        assert all(x.dtype.is_floating_point or x.dtype is torch.bool for x in step.specimens)
+
+
+def test_gradients_reach_the_latent(digits_bundle):
+    engine = TorchEngine(digits_bundle / "graphs" / "denoiser.onnx", digits_bundle, dtype="float64")
+    given = draw_inputs(engine, 2, seed=1)
+    given["time"] /= 1000
+    x = given["latent"].requires_grad_()
+    function = engine.function(2)
+    direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(3)).double()
+    (gradient,) = torch.autograd.grad(function(given)["velocity"].square().sum(), x)
+    step = 1e-5
+    with torch.no_grad():
+        sides = [
+            function(given | {"latent": x + sign * step * direction})["velocity"].square().sum()
+            for sign in (1, -1)
+        ]
+    wanted = (sides[0] - sides[1]) / (2 * step)
+    torch.testing.assert_close((gradient * direction).sum(), wanted, rtol=1e-7, atol=0)
+
+
+def test_two_runs_give_the_same_bits(digits_bundle):
+    engine = TorchEngine(digits_bundle / "graphs" / "denoiser.onnx", digits_bundle)
+    buffers = draw(engine, 4)
+    bound = engine.bind(4, buffers)
+    bound.run()
+    first = buffers["velocity"].clone()
+    bound.run()
+    assert torch.equal(first, buffers["velocity"])
+
+
+@pytest.mark.slow
+def test_compiled_digits_give_the_same_numbers(digits_bundle):
+    engine = TorchEngine(digits_bundle / "graphs" / "denoiser.onnx", digits_bundle)
+    given = draw_inputs(engine, 2, seed=1)
+    wanted = engine.function(2)(given)["velocity"]
+    assert relative(engine.function(2, "inductor")(given)["velocity"], wanted) < 1e-5
+
+
+@pytest.mark.slow
+def test_the_emoji_bundle(emoji_bundle):
+    for graph in graphs_of(emoji_bundle):
+        pair = pair_of(graph, emoji_bundle)
+        assert operators_of(graph) <= set(OPERATORS)
+        check_parity(pair, 1)
+        check_parity(pair, 2)
+        check_inputs_count(pair.torch, lanes=2)
