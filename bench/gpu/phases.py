@@ -55,13 +55,15 @@ def full(out: Path) -> list[Phase]:
         Phase("environment", ("bench.gpu.environment",), 60),
         _tests(("-m", "gpu"), 120),
         _sanitized("memcheck", 60),
-        _sanitized("racecheck", 60),
-        Phase("kernels", _room(out, "gpu/bench_kernels"), 60),
+        Phase("kernels", _room(out, "gpu/bench_kernels"), 45),
         Phase("loop few", _room(out, "loop/bench_few"), 75),
-        *(_loop(out, noun, 75) for noun in ("dit", "sd15", "sdxl")),
-        *(_compiled(out, noun, 100) for noun in ("dit", "sd15", "sdxl")),
+        _loop(out, "dit", 60),
+        _loop(out, "sd15", 75),
+        _loop(out, "sdxl", 110),
         Phase("rtx build", ("bench.rtx_engine", "build"), 30),
         Phase("rtx run", ("bench.rtx_engine", "run"), 30),
+        *(_compiled(out, noun, 100) for noun in ("dit", "sd15", "sdxl")),
+        _sanitized("racecheck", 60),
     ]
 
 

@@ -20,16 +20,17 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from bench.case import Case, Run, Setting, Size, summary, timed
+from bench.case import Case, Run, Setting, Size, summary
 from bench.loop.job import Job
 from bench.loop.launches import launches
 from bench.loop.provider import Making, Providers
 from bench.loop.shapes.files import saved
+from denoisert.runtime.measure.clock import interleaved
 from denoisert.runtime.measure.percentiles import percentile
 from denoisert.runtime.measure.record import Record
 
 SHELF = Path(__file__).parents[2] / "demo" / "shapes"  # ignored by git
-ROUNDS = {Size.FULL: (1, 5), Size.TINY: (0, 1)}
+ROUNDS = {Size.FULL: (1, 4), Size.TINY: (0, 1)}
 DTYPES = {"cuda": "float16", "cpu": "float32"}
 
 
@@ -81,9 +82,9 @@ def _record(
     with make() as loop:
         found = loop.run()
         first_s = perf_counter() - start
-        # timed() calls it twice more before it counts
-        runs = timed({name: loop.run}, replace(setting, provider=None), rounds=ROUNDS[setting.size])
-        run_ms = percentile(runs[name], 0.5)
+        warm_up, repeats = ROUNDS[setting.size]
+        runs = interleaved({name: loop.run}, warm_up=warm_up, repeats=repeats)[name]
+        run_ms = percentile(runs, 0.5)
         network_ms = _network_ms(loop.network, device, job.steps)
         counted = launches(loop.run, device, job.steps)
     extra: dict[str, float | str] = {
@@ -95,8 +96,7 @@ def _record(
         **counted,
         **({"note": loop.note} if loop.note else {}),
     }
-    values = [each / job.pictures for each in runs[name]]
-    warm_up = ROUNDS[setting.size][0]
+    values = [each / job.pictures for each in runs]
     record = summary(case, name, values, setting, warm_up=warm_up, extra=extra)
     return replace(record, dtype=DTYPES[device])
 

@@ -13,6 +13,7 @@ from denoisert.runtime.engines.engine import Port
 from denoisert.runtime.sampling.solvers import Solver
 
 SEED = 7
+CLASS, OTHER_CLASS = 3, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,13 @@ class Job:
 
     def conditions(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Input -> values of one lane, for the cond branch and for the uncond branch."""
-        generator = np.random.default_rng(SEED)
-        cond, uncond = (
-            {port.name: _values(port, generator) for port in self.shape.conditions}
-            for _ in range(2)
-        )
+        generator, ports = np.random.default_rng(SEED), self.shape.conditions
+        cond = {port.name: _values(port, generator, CLASS) for port in ports}
+        uncond = {port.name: _values(port, generator, OTHER_CLASS) for port in ports}
         return cond, uncond
 
 
-def _values(port: Port, generator: np.random.Generator) -> np.ndarray:
+def _values(port: Port, generator: np.random.Generator, label: int) -> np.ndarray:
     if port.dtype == "int64":
-        return generator.integers(0, 10)
+        return np.asarray(label)
     return generator.standard_normal(port.shape(1)[1:], np.float32)

@@ -31,7 +31,7 @@ from denoisert.runtime.sampling.schedules import ScaledLinear, Trailing
 from denoisert.runtime.sampling.table import SamplerTable
 
 TIME = "time"
-CLASSES = 10  # labels that jobs use
+CLASSES = 11  # labels that jobs use, and more
 
 
 class Place(NamedTuple):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.case import Run
 from bench.gpu.clock import captured
-from bench.loop.baselines import Captured, Network, Sampling, compiled, sample, spread
+from bench.loop.baselines import Captured, Network, Sampling, compiled, fresh, sample, spread
 from bench.loop.job import Job
 from bench.loop.network import network
 from bench.loop.ours import Loop, place
@@ -95,7 +95,9 @@ class Providers:
         inputs = self._inputs(sampling, dtype)
 
         def run() -> np.ndarray:
-            return sample(call, sampling, noise).float().cpu().numpy()
+            # Drawn, as a pipeline would, then replaced by the noise that all providers share.
+            start = fresh(tuple(noise.shape), self.device, dtype).copy_(noise)
+            return sample(call, sampling, start).float().cpu().numpy()
 
         @torch.inference_mode()
         def bare() -> None:

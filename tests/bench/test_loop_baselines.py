@@ -166,6 +166,12 @@ def test_the_others_are_measured_when_one_fails(monkeypatch, capsys):
     assert "planted" in capsys.readouterr().err
 
 
+def test_branches_differ():
+    for shape in (TINY_DIT, TINY_SDXL):
+        cond, uncond = Job(shape, Euler(), schedulers.Euler, 4, 5.0, 1).conditions()
+        assert all(np.any(cond[name] != uncond[name]) for name in cond)
+
+
 def test_a_table_asks_what_the_job_says():
     job = Job(TINY_SDXL, Euler(), schedulers.Euler, 4, 5.0, 3)
     assert ours.table(job).nfe == 8

@@ -100,6 +100,17 @@ def test_weights_lie_aligned_and_are_the_same_again(shelf, tmp_path):
     assert first.graph.read_bytes() == again.graph.read_bytes()
 
 
+def test_the_faster_of_two_writers_wins(tmp_path):
+    for name in ("slow", "done"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text(name)
+    files._publish(tmp_path / "slow", tmp_path / "done")
+    assert [path.name for path in tmp_path.iterdir()] == ["done"]
+    assert (tmp_path / "done" / "x").read_text() == "done"
+    with pytest.raises(OSError, match="No such file"):
+        files._publish(tmp_path / "gone", tmp_path / "nowhere")
+
+
 def test_a_weight_is_drawn_as_described(shelf, monkeypatch):
     monkeypatch.setattr(files, "CHUNK", 1000)  # several chunks, which must differ
     shape = DiT("dit-chunks", (4, 8, 8), width=48, depth=1, heads=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -81,8 +82,18 @@ def saved(shape: Shape, shelf: Path) -> Saved:
         _draw(graph.weights, partial / WEIGHTS)
         (partial / GRAPH).write_bytes(text)
         onnx.checker.check_model(str(partial / GRAPH))
-        partial.rename(folder)
+        _publish(partial, folder)
     return Saved(folder / GRAPH, folder)
+
+
+def _publish(partial: Path, folder: Path) -> None:
+    """Give a written folder its name; another process may have been faster with the same one."""
+    try:
+        partial.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        shutil.rmtree(partial)
 
 
 def _draw(weights: list[Weight], path: Path) -> None:
@@ -91,7 +102,6 @@ def _draw(weights: list[Weight], path: Path) -> None:
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         for _ in threads.map(lambda task: _fill(data, *task), _chunks(weights)):
             pass
-    data.flush()
 
 
 def _chunks(weights: list[Weight]) -> Iterator[tuple[Weight, int, list[int]]]:
