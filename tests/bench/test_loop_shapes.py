@@ -129,3 +129,18 @@ def test_constants_of_one_shape_are_told_apart():
     graph = Graph()
     names = {graph.constant([0, 8, 4, last], np.int64) for last in (1, 2, 1)}
     assert len(names) == 2
+
+
+@pytest.mark.parametrize("shape", [SD15, SDXL, DIT_XL, DIT_S], ids=lambda shape: shape.name)
+def test_full_sizes_fit_together(shape):
+    """Shapes are inferred from the description alone; no weight is drawn."""
+    graph = Graph()
+    output = shape.describe(graph)
+    model = graph.model(inputs(shape), shape.output, output)
+    for node in model.graph.node:  # onnx infers no shape of a group norm, which keeps its input's
+        if node.op_type == "GroupNormalization":
+            node.CopyFrom(onnx.helper.make_node("Identity", node.input[:1], node.output))
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+    sizes = {value.name: value.type.tensor_type.shape.dim for value in inferred.value_info}
+    found = [size.dim_value for size in sizes[output]]
+    assert found[1:] == list(shape.output.dims[1:])
