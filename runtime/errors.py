@@ -14,7 +14,8 @@ one
 ├── EngineError (RuntimeError)           an engine failed
 │   ├── BuildError                       while it was built or loaded
 │   ├── OutOfProfile (ValueError)        a shape outside the compiled ones
-│   └── FellBack                         it would have run elsewhere than asked
+│   ├── FellBack                         it would have run elsewhere than asked
+│   └── DeviceLost                       the device fails whatever is asked of it
 ├── NonFinite (ArithmeticError)          a latent became NaN or infinite
 ├── OutOfMemory (MemoryError)            the plan needs more than there is
 ├── CaptureError (RuntimeError)          a tick cannot be captured
@@ -71,6 +72,10 @@ class ParityError(ExportError):
 
 class EngineError(DenoiseRTError, RuntimeError):
     """An engine failed while it ran."""
+
+
+class DeviceLost(EngineError):
+    """The device fails whatever is asked of it: nothing can run in this process any more."""
 
 
 class BuildError(EngineError):

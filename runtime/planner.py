@@ -186,8 +186,7 @@ class Planner:
         engine = self._denoiser.engine
         largest = engine.buckets[-1]
         lane_bytes = (
-            sum(port.buffer(largest).nbytes for port in (*engine.inputs, *engine.outputs))
-            // largest
+            sum(port.nbytes(largest) for port in (*engine.inputs, *engine.outputs)) // largest
         )
         return Plan(
             engine=self._reason,

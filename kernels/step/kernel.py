@@ -15,105 +15,20 @@ from denoisert.kernels.step.columns import (
     find_row,
     find_tile,
     gather_rows,
-    load_address,
     place_of,
 )
 from denoisert.kernels.step.form import VECTORS as VECTOR_ROWS
 from denoisert.kernels.step.operations import DYNAMIC_THRESHOLD, estimate, finish_rows
+from denoisert.kernels.step.outputs import advance, feed_lanes, store_rows
 
 OPERATIONS = tl.constexpr(r.OPERATIONS)
 RULE = tl.constexpr(r.RULE)
 RULE_VECTORS = tl.constexpr(r.RULE_VECTORS)
-PENDING = tl.constexpr(r.PENDING)
-STORED = tl.constexpr(r.STORED)
-TAPPED = tl.constexpr(r.TAPPED)
-ASKS = tl.constexpr(r.ASKS)
 FOLLOWED = tl.constexpr(r.FOLLOWED)
-SCALARS = tl.constexpr(r.SCALARS)
 COUNTER = tl.constexpr(r.COUNTER)
-STATUS = tl.constexpr(r.STATUS)
-ARRIVED = tl.constexpr(r.ARRIVED)
 STATE = tl.constexpr(r.STATE)
-VECTORS = tl.constexpr(VECTOR_ROWS)
 RULE_ARGS = tl.constexpr(r.RULE_ARGS)
-
-
-@triton.jit
-def pick(rows, index, COUNT: tl.constexpr):
-    """rows[index] of the first COUNT."""
-    x = rows[0]
-    for k in tl.static_range(1, COUNT):
-        x = tl.where(index == k, rows[k], x)
-    return x
-
-
-@triton.jit
-def feed_lanes(
-    rows,
-    places,
-    spec,
-    row,
-    tile,
-    parts,
-    R: tl.constexpr,
-    DTYPE: tl.constexpr,
-    ALIGNED: tl.constexpr,
-):
-    """Write what the next row asks into the lanes of this slot: inputs, times and scalars."""
-    REGISTERS: tl.constexpr = R.form.registers
-    BRANCHES: tl.constexpr = R.form.branches
-    SOURCES: tl.constexpr = R.sources
-    SCALES: tl.constexpr = R.scales
-    TIMES: tl.constexpr = R.times
-    NUMBERS: tl.constexpr = R.scalars
-    start, offs, mask, part = tile
-    asks = tl.load(spec + ASKS)
-    for p in tl.static_range(BRANCHES):
-        lane = places[1] + p * places[4]
-        pointer, exists = load_address(lane + parts + part, DTYPE, ALIGNED)
-        if exists & (p < asks):
-            x = pick(rows, tl.load(spec + SOURCES + p), REGISTERS)
-            tl.store(pointer + offs, (x * tl.load(row + SCALES + p)).to(DTYPE), mask=mask)
-        if (tl.program_id(0) == 0) & (p < asks):
-            time_ptr, has_time = load_address(lane + 2 * parts, tl.float32, False)
-            tl.store(time_ptr, tl.load(row + TIMES + p), mask=has_time)
-            for a in range(SCALARS):
-                scalar_ptr, has_scalar = load_address(lane + 2 * parts + 1 + a, tl.float32, False)
-                scalar = tl.load(row + NUMBERS + p * SCALARS + a)
-                tl.store(scalar_ptr, scalar, mask=has_scalar)
-
-
-@triton.jit
-def store_rows(rows, places, state, spec, offs, mask, counter, R: tl.constexpr):
-    """Write registers and taps, and the status where the pending input is not finite."""
-    REGISTERS: tl.constexpr = R.form.registers
-    EXTERNALS: tl.constexpr = R.form.externals
-    TAPS: tl.constexpr = R.form.taps
-    TAP_PAGES: tl.constexpr = R.tap_pages
-    stored = tl.load(spec + STORED)
-    for k in tl.static_range(REGISTERS):
-        at = places[0] + k * places[3] + offs
-        tl.store(at, rows[k], mask=mask & ((stored >> k) & 1 != 0))
-    tapped = tl.load(spec + TAPPED)
-    for t in tl.static_range(TAPS):
-        if (tapped >> t) & 1 != 0:
-            pointer, exists = load_address(places[2] + EXTERNALS + t, tl.float32, True)
-            page = tl.load(spec + TAP_PAGES + t)
-            tl.store(pointer + page * places[3] + offs, rows[REGISTERS + t], mask=mask & exists)
-    pending = pick(rows, tl.load(spec + PENDING), REGISTERS)
-    # Almost never does any thread store here; all that do write the same number.
-    is_bad = mask & ~(tl.abs(pending) < float("inf")) & (tl.load(state + STATUS) == 0)
-    tl.store(state + STATUS + tl.zeros_like(offs), counter, mask=is_bad)
-
-
-@triton.jit
-def advance(state, counter):
-    """The last program of the slot to come here counts the row."""
-    tl.debug_barrier()  # every thread of this program has read the counter
-    arrived = tl.atomic_add(state + ARRIVED, 1)
-    if arrived == tl.num_programs(0) - 1:
-        tl.store(state + ARRIVED, 0)
-        tl.store(state + COUNTER, counter + 1)
+VECTORS = tl.constexpr(VECTOR_ROWS)
 
 
 @triton.jit(do_not_specialize=("parts", "channels", "first_slot"))
@@ -169,9 +84,40 @@ def step_kernel(
             FIRST_ROW, REGISTERS + TAPS, R, DTYPE, ALIGNED, BLOCK,
         )  # fmt: skip
     store_rows(rows, places, state, spec, offs, mask, counter, R)
-    if tl.load(spec + FOLLOWED) != 0:
+    is_followed = tl.load(spec + FOLLOWED)
+    if is_followed != 0:
         feed_lanes(rows, places, spec + INTEGERS, row + FLOATS, tile, parts, R, DTYPE, ALIGNED)
-    advance(state, counter)
+    advance(state, counter, is_followed)
+
+
+@triton.jit(do_not_specialize=("parts",))
+def feed_kernel(
+    registers_ptr,
+    lanes_ptr,
+    pages_ptr,
+    integers_ptr,
+    floats_ptr,
+    states_ptr,
+    tiles_ptr,
+    pitch,
+    parts,
+    R: tl.constexpr,
+    DTYPE: tl.constexpr,
+    ALIGNED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Write what the next row of every slot asks into its lanes, after a new lane map."""
+    REGISTERS: tl.constexpr = R.form.registers
+    slot = tl.program_id(1)
+    spec, row, index = find_row(states_ptr, slot, integers_ptr, floats_ptr, R)
+    if index < 0:
+        return
+    start, offs, mask, part, channel = find_tile(tiles_ptr, BLOCK, ALIGNED)
+    places = place_of(slot, registers_ptr, lanes_ptr, pages_ptr, pitch, parts, R)
+    rows = ()
+    for k in tl.static_range(REGISTERS):
+        rows = rows + (tl.load(places[0] + k * pitch + offs, mask=mask, other=0.0),)
+    feed_lanes(rows, places, spec, row, (start, offs, mask, part), parts, R, DTYPE, ALIGNED)
 
 
 @triton.jit(do_not_specialize=("parts",))

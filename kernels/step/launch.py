@@ -38,6 +38,23 @@ def step(space: Space, *, slot: int | None = None) -> None:
     )
 
 
+def feed(space: Space) -> None:
+    """Write what the next row of every slot asks into its lanes, after a new lane map.
+
+    Args:
+        space: of the pool.
+    """
+    variant = TABLE["feed_kernel", space.record.form, space.dtype, 0]
+    kernel.feed_kernel[(len(space.tiles), len(space.states))](
+        *space.places,
+        space.tiles,
+        space.pitch,
+        space.parts,
+        **variant.constants,
+        num_warps=variant.warps,
+    )
+
+
 def vectors(space: Space, out: Tensor, *, counts: Tensor, rules: Tensor, args: Tensor) -> None:
     """Write the rule vectors V_m of the slots whose next row has a rule.
 

@@ -33,6 +33,7 @@ _RULE |= {"counts_ptr": "*i32", "rules_ptr": "*i32", "args_ptr": "*fp64"}
 _SIZES = {"pitch": "i32", "parts": "i32"}
 TYPES: Mapping[str, Mapping[str, str]] = {
     "step_kernel": {**_STEP, **_SIZES, "channels": "i32", "first_slot": "i32"},
+    "feed_kernel": {**_HEAD, "tiles_ptr": "*i32", **_SIZES},
     "vectors_kernel": {**_HEAD, **_RULE, **_SIZES},
     "argument_kernel": {
         **_STEP,
@@ -66,7 +67,7 @@ TABLE = {
     key: _variant(*key)
     for key in (
         *product(("step_kernel",), FORMS, DTYPES, (0, 1)),
-        *product(("vectors_kernel",), FORMS, DTYPES, (0,)),
+        *product(("feed_kernel", "vectors_kernel"), FORMS, DTYPES, (0,)),
         *product(("argument_kernel",), FORMS[1:], DTYPES, (0, 1)),
     )
 }

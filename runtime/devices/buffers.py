@@ -134,6 +134,20 @@ class LaneBuffers:
             views.scalars.append((positions, index, self._buffers[name][span]))
 
 
+def write_scaled(lanes: Array, source: Array, scale: np.float32) -> None:
+    """Write a register into input lanes, times its scale.
+
+    Args:
+        lanes: (elements of a part,) or (lanes, elements).
+        source: (elements,).
+        scale: 1 copies bit for bit.
+    """
+    if scale == 1.0:
+        lanes[...] = source
+    else:
+        np.multiply(source, scale, lanes)
+
+
 def lane_bytes(denoiser: Denoiser, slots: int, branches: int) -> int:
     """Memory of the lanes and the condition bank of one engine, before they exist.
 
@@ -150,7 +164,8 @@ def lane_bytes(denoiser: Denoiser, slots: int, branches: int) -> int:
     banked = sum(
         math.prod(entry.shape) * np.dtype(entry.dtype).itemsize for entry in denoiser.conditions
     )
-    return _capacity(denoiser, slots, branches) * lane + slots * branches * banked
+    size: int = _capacity(denoiser, slots, branches) * lane + slots * branches * banked
+    return size
 
 
 def _capacity(denoiser: Denoiser, slots: int, branches: int) -> int:

@@ -141,6 +141,10 @@ class Memory(Protocol):
         """What a slot's taps recorded; the arrays are the caller's once the slot has ended."""
         ...
 
+    def counts(self) -> Mapping[str, float]:
+        """What this memory counts, by the names of `Runtime.stats`."""
+        ...
+
     def nbytes(self, form: Form) -> int:
         """What this memory holds, or would hold with another column space.
 

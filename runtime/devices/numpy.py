@@ -1,10 +1,9 @@
 """The CPU device: NumPy arrays and the CPU kernels, slot by slot.
 
 Every slot has its columns in one block, so an update is a gather of the few columns that exist and
-one small matrix
-product. While the lane map stays, `step` reads predictions from the engines' output lanes and
-writes the next inputs
-straight into their input lanes; nothing of latent size is allocated in a tick.
+one small matrix product. While the lane map stays, `step` reads predictions from the engines'
+output lanes and writes the next inputs straight into their input lanes; nothing of latent size is
+allocated in a tick.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from denoisert.kernels.rule import VECTORS
 from denoisert.kernels.step import cpu as kernel
 from denoisert.kernels.step.form import VECTORS as VECTOR_ROWS
 from denoisert.kernels.step.form import Form
-from denoisert.runtime.devices.buffers import LaneBuffers, SlotViews, lane_bytes
+from denoisert.runtime.devices.buffers import LaneBuffers, SlotViews, lane_bytes, write_scaled
 from denoisert.runtime.devices.device import SMALLEST, Failure, Update, grown
 from denoisert.runtime.devices.instructions import Instruction, instructions
 from denoisert.runtime.devices.parked import Parked
@@ -198,6 +197,10 @@ class NumpyMemory:
         """What a slot's taps recorded; the arrays are the caller's."""
         return self._tapes[slot.index]
 
+    def counts(self) -> dict[str, float]:
+        """Nothing is counted here."""
+        return {}
+
     def nbytes(self, form: Form) -> int:
         """What this memory holds with a column space; see `Memory.nbytes`."""
         scratch = form.columns + form.registers + form.taps + VECTOR_ROWS + 2
@@ -216,10 +219,10 @@ class NumpyMemory:
         columns = self._columns[slot.index]
         for positions, span, lanes in views.inputs:
             if instruction.shared is not None:
-                _write_scaled(lanes, columns[instruction.shared[0], span], instruction.shared[1])
+                write_scaled(lanes, columns[instruction.shared[0], span], instruction.shared[1])
                 continue
             for lane, (register, scale) in zip(lanes, instruction.sources[positions], strict=True):
-                _write_scaled(lane, columns[register, span], scale)
+                write_scaled(lane, columns[register, span], scale)
         for positions, times in views.times:
             times[:] = instruction.times[positions]
         for positions, index, scalars in views.scalars:
@@ -287,13 +290,6 @@ class NumpyMemory:
         vectors = self._scratch.vectors[:count]
         kernel.combine(columns, terms, out=vectors, workspace=self._scratch)
         return self._rules.weights(instruction, vectors, self._carried[slot.index])
-
-
-def _write_scaled(lanes: Array, source: Array, scale: np.float32) -> None:
-    if scale == 1.0:
-        lanes[...] = source
-    else:
-        np.multiply(source, scale, lanes)
 
 
 def _is_finite(values: Array) -> bool:

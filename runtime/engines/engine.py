@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-Buffer = NDArray[Any]
+Buffer = Any
+"""A NumPy array, or a tensor on an engine's device."""
+
+HALF_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Port:
 
     Args:
         name: graph name.
-        dtype: NumPy name, for example "float32".
+        dtype: NumPy name, for example "float32"; or "bfloat16", which NumPy has not.
         dims: sizes; a string names a dimension that may vary.
     """
 
@@ -30,6 +33,11 @@ class Port:
         """Dimensions for a number of lanes: a named first dimension becomes `lanes`."""
         head = (lanes,) if self.dims and isinstance(self.dims[0], str) else self.dims[:1]
         return tuple(int(size) for size in (*head, *self.dims[1:]))
+
+    def nbytes(self, lanes: int) -> int:
+        """Memory of a buffer for `lanes` lanes."""
+        size = HALF_BYTES if self.dtype == "bfloat16" else np.dtype(self.dtype).itemsize
+        return prod(self.shape(lanes)) * size
 
     def buffer(self, lanes: int) -> Buffer:
         """A zeroed array of this port's dtype for `lanes` lanes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter_ns
 from typing import NamedTuple
 
-from denoisert.runtime.errors import EngineError
+from denoisert.runtime.errors import CaptureError, DeviceLost, EngineError
 from denoisert.runtime.loop.pool import Pool
 
 
@@ -27,6 +27,9 @@ def tick(pool: Pool) -> TickTime:
 
     Returns:
         The tick's times.
+
+    Raises:
+        DeviceLost: the device answers nothing any more.
     """
     start = perf_counter_ns()
     pool.admit()
@@ -35,7 +38,9 @@ def tick(pool: Pool) -> TickTime:
     engine_start = perf_counter_ns()
     try:
         update = pool.memory.tick(bound, pool.active)
-    except EngineError as error:
+    except DeviceLost:
+        raise  # nobody behind these works fares better: the thread ends, and with it every ticket
+    except (EngineError, CaptureError) as error:
         pool.fail(error)
         now = perf_counter_ns()
         return TickTime(start, engine_start, now, now, slots)

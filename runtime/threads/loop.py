@@ -129,7 +129,8 @@ class Loop(Worker):
 
     def stats(self) -> dict[str, float]:
         """Its counts, by the names of `Runtime.stats`."""
-        return {**self.counts.numbers(), "parked": self._pool.parked}
+        counts = self._pool.memory.counts()
+        return {**self.counts.numbers(), **counts, "parked": self._pool.parked}
 
     def release(self) -> None:
         """Forget the pool and close its engines."""

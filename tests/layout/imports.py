@@ -38,6 +38,7 @@ ALLOWED = {
     "kernels/*/kernel.py": {"triton"},
     "kernels/step/columns.py": {"triton"},
     "kernels/step/operations.py": {"triton"},
+    "kernels/step/outputs.py": {"triton"},
     "kernels/step/variants.py": {"torch", "triton"},
     "kernels/*/launch.py": {"torch", "triton"},
     "runtime/devices/torch/*": {"torch"},

@@ -12,18 +12,18 @@ from tests.layout.source import ROOT, Function, Source, functions, is_device_cod
 FORMS = {"__init__.py", "reference.py", "cpu.py", "kernel.py", "launch.py"}
 # The ops that the CPU loop calls; only they have a cpu.py.
 LOOP_OPS = {"gram", "lanes", "philox", "quantile", "rule", "step"}
-DEVICE_CODE = {"kernel.py", "columns.py", "operations.py"}
+DEVICE_CODE = {"kernel.py", "columns.py", "operations.py", "outputs.py"}
 # What the ops share; no op itself.
 SHARED = {"variant"}
 # Further files of a folder: "*" where each file is one rule, else the nouns by name.
 EXTRA = {
     "rule": {"*"},  # one file a rule
     # The column space and one row's layout, shared by both forms; the device's row, its memory and
-    # specialisations; two more files of device code.
+    # specialisations; three more files of device code.
     "step": {
         *("form.py", "row.py"),
         *("record.py", "encode.py", "space.py", "variants.py"),
-        *("columns.py", "operations.py"),
+        *("columns.py", "operations.py", "outputs.py"),
     },
 }
 

@@ -14,6 +14,7 @@ from denoisert.runtime.engines.engine import Port
 from denoisert.runtime.engines.torch.bound import Binder, TorchBound
 from denoisert.runtime.engines.torch.buffers import AnyBuffer, place_buffers
 from denoisert.runtime.engines.torch.function import TorchFunction
+from denoisert.runtime.engines.torch.fusion import fuse
 from denoisert.runtime.engines.torch.graph import Graph
 from denoisert.runtime.engines.torch.plan import Plan, plan
 from denoisert.runtime.engines.torch.precision import Precision
@@ -51,7 +52,7 @@ class TorchEngine:
     ) -> None:
         self._precision = Precision.named(dtype)
         self._device = _usable(device)
-        self._graph: Graph | None = fold(read_graph(graph, weights_root))
+        self._graph: Graph | None = fuse(fold(read_graph(graph, weights_root)))
         self.device = str(self._device)
         self.inputs, self.outputs = self._precision.ports(self._graph)
         self.buckets = _buckets(self.outputs)

@@ -20,7 +20,11 @@ from denoisert.runtime.engines.torch.operators.call import (
 
 
 def product(site: Site) -> Call:
-    """The matrix product, broadcast over leading dimensions."""
+    """The matrix product, broadcast over leading dimensions; a third input is a bias."""
+    if site.has(2) and site.rank() > 1:
+        return Call(biased_product, (X, Y, Z), writer=write_biased_product)
+    if site.has(2):
+        return Call(biased_product, (X, Y, Z))
     if site.rank(1) == 2 and site.rank() > 2:
         return Call(torch.matmul, (X, Y), writer=rows_product)
     return Call(torch.matmul, (X, Y), writer=torch.matmul)
@@ -29,6 +33,16 @@ def product(site: Site) -> Call:
 def rows_product(x: Tensor, y: Tensor, *, out: Tensor) -> None:
     """x (.., K) times y (K, N) as one product of matrices; `out` is contiguous."""
     torch.mm(x.reshape(-1, x.shape[-1]), y, out=out.view(-1, y.shape[1]))
+
+
+def biased_product(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    """x (.., K) times y (K, N), plus z (N,)."""
+    return torch.nn.functional.linear(x, y.mT, z)
+
+
+def write_biased_product(x: Tensor, y: Tensor, z: Tensor, *, out: Tensor) -> None:
+    """`biased_product` as one product of matrices; `out` is contiguous."""
+    torch.addmm(z, x.reshape(-1, x.shape[-1]), y, out=out.view(-1, y.shape[1]))
 
 
 def general(site: Site) -> Call:

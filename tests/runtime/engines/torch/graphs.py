@@ -18,7 +18,7 @@ def node(op, inputs, outputs, **attributes):
 
 
 def model_of(nodes, inputs, outputs, weights=None, opset=23):
-    """A model of float32 ports given as name -> dimensions, int64 where the name starts with "i_"."""
+    """A model of ports given as name -> dimensions; float32, or int64 where it starts with "i_"."""
     value = helper.make_tensor_value_info
 
     def ports(shapes):
@@ -120,5 +120,5 @@ def outputs_of(engine, lanes, buffers):
 
 def relative(found, wanted):
     """max |difference| over max |wanted|."""
-    difference = (found.double() - wanted.double()).abs().max()
-    return float(difference / wanted.double().abs().max())
+    found, wanted = found.detach().double(), wanted.detach().double()
+    return float((found - wanted).abs().max() / wanted.abs().max())

@@ -15,6 +15,9 @@ from tests.runtime.engines.torch.graphs import (
     weight,
 )
 
+# torch._inductor imports torch.utils.mkldnn, which uses what torch itself has deprecated.
+SCRIPTED = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+
 
 def normalised():
     """Attention and every normalisation behind each other."""
@@ -93,6 +96,7 @@ def test_a_compiler_sees_one_graph(model, tmp_path):
 
 
 @pytest.mark.slow
+@SCRIPTED
 @pytest.mark.parametrize("backend", ["inductor", "aot_eager"])
 def test_compiled_code_gives_the_same_numbers(backend, tmp_path):
     engine = engine_of(tmp_path, normalised())
