@@ -120,7 +120,9 @@ def feed_kernel(
     feed_lanes(rows, places, spec, row, (start, offs, mask, part), parts, R, DTYPE, ALIGNED)
 
 
-@triton.jit(do_not_specialize=("parts",))
+@triton.jit(
+    do_not_specialize=("parts",), do_not_specialize_on_alignment=("counts_ptr", "rules_ptr")
+)
 def vectors_kernel(
     registers_ptr,
     lanes_ptr,
@@ -169,7 +171,7 @@ def vectors_kernel(
         tl.store(at, rows[m], mask=mask & (masks[m] != 0))
 
 
-@triton.jit(do_not_specialize=("parts", "channels"))
+@triton.jit(do_not_specialize=("parts", "channels"), do_not_specialize_on_alignment=("ratios_ptr",))
 def argument_kernel(
     registers_ptr,
     lanes_ptr,

@@ -31,6 +31,9 @@ _STEP = {**_HEAD, "weights_ptr": "*fp32", "thresholds_ptr": "*fp32", "tiles_ptr"
 _RULE = {"rule_args_ptr": "*fp64", "tiles_ptr": "*i32", "vectors_ptr": "*fp32"}
 _RULE |= {"counts_ptr": "*i32", "rules_ptr": "*i32", "args_ptr": "*fp64"}
 _SIZES = {"pitch": "i32", "parts": "i32"}
+_ANYWHERE = {"counts_ptr", "rules_ptr", "ratios_ptr"}
+"""One number a slot: callers may keep several of them in one tensor, so it lies anywhere."""
+
 TYPES: Mapping[str, Mapping[str, str]] = {
     "step_kernel": {**_STEP, **_SIZES, "channels": "i32", "first_slot": "i32"},
     "feed_kernel": {**_HEAD, "tiles_ptr": "*i32", **_SIZES},
@@ -52,12 +55,13 @@ def _variant(name: str, form: Form, dtype: torch.dtype, choice: int) -> Variant:
     constants: dict[str, object] = dict([own[name]] if name in own else [])
     # What comes before a rule or a quantile takes latents of any alignment: it is rare and small.
     constants = {"ALIGNED": False, **constants, "R": Record(form), "DTYPE": element}
+    aligned = (key for key, kind in TYPES[name].items() if kind[0] == "*")
     return Variant(
         f"{FORMS.index(form)} {short} {choice}",
         name,
         TYPES[name],
         {**constants, "BLOCK": BLOCK},
-        aligned=("pitch", *(key for key, kind in TYPES[name].items() if kind[0] == "*")),
+        aligned=("pitch", *(key for key in aligned if key not in _ANYWHERE)),
         # Without vectors every element has an address of its own: two a thread, else they spill.
         warps=4 if constants["ALIGNED"] or form == FORMS[0] else 8,
     )

@@ -10,6 +10,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[3]
 PATH = ROOT / "tests" / "kernels" / "budgets.toml"
 
+OLDEST = "3.6.0"  # the oldest Triton that pyproject.toml admits
 ARCHES = (80, 86, 89, 90, 100, 120)
 GROUPS = {
     80: "ampere",

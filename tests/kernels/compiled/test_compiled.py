@@ -9,17 +9,12 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import pytest
 
 from tests.kernels.compiled import budgets, build
 
-OLDEST = "3.6.0"  # the oldest Triton that pyproject.toml admits
 OPS = budgets.ops()
-# A folder with that Triton, so that a developer need not download 180 MB again.
-OLDEST_FOLDER = os.environ.get("DENOISERT_OLDEST_TRITON")
 
 
 def report(*arguments, path=None):
@@ -46,25 +41,6 @@ def measured():
         return kept[op]
 
     return get
-
-
-@pytest.fixture(scope="module")
-def oldest_triton(tmp_path_factory):
-    """A folder with the oldest Triton; it unpacks to 641 MB, so it is deleted afterwards."""
-    if OLDEST_FOLDER:
-        yield Path(OLDEST_FOLDER)
-        return
-    with tempfile.TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as folder:
-        command = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        wanted = ["--target", folder, f"triton=={OLDEST}"]
-        run = subprocess.run(
-            [sys.executable, *command, *wanted], capture_output=True, text=True, check=False
-        )
-        if run.returncode:
-            pytest.skip(
-                f"triton {OLDEST} cannot be had from the package index: {run.stderr[-300:]}"
-            )
-        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +89,7 @@ def test_the_table_has_the_variants_of_today(op, measured):
 @pytest.mark.parametrize("op", OPS)
 def test_every_variant_compiles_under_the_oldest_triton(op, oldest_triton):
     found = report(op, "--arch", "90", path=oldest_triton)
-    assert found["triton"] == OLDEST
+    assert found["triton"] == budgets.OLDEST
     assert not found["problems"]
 
 
