@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from denoisert.runtime.engines.target import OnnxRuntime, Torch
     from denoisert.runtime.errors import DenoiseRTError
     from denoisert.runtime.events import Admitted, Ended, Preview, Stepped
     from denoisert.runtime.measure.trace import Trace
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from denoisert.runtime.ticket import Ticket
 
 _HOMES = {
+    "engines.target": ("OnnxRuntime", "Torch"),
     "errors": ("DenoiseRTError",),
     "events": ("Admitted", "Ended", "Preview", "Stepped"),
     "measure.trace": ("Trace",),
@@ -65,6 +67,7 @@ __all__ = [
     "Leading",
     "Limits",
     "Linspace",
+    "OnnxRuntime",
     "Plan",
     "Preview",
     "Request",
@@ -73,6 +76,7 @@ __all__ = [
     "Start",
     "Stepped",
     "Ticket",
+    "Torch",
     "Trace",
     "Trailing",
     "Unguided",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.codec.decoder import Decoder
 from denoisert.runtime.codec.encoder import PictureEncoder
+from denoisert.runtime.devices.device import Device
+from denoisert.runtime.devices.numpy import NumpyDevice
 from denoisert.runtime.engines.choice import DENOISER, Choice, load
 from denoisert.runtime.engines.denoiser import Denoiser
+from denoisert.runtime.engines.target import CPU, Target
 from denoisert.runtime.text.cache import PromptCache
 from denoisert.runtime.text.encoder import PromptEncoder, Texts, outputs_of
 from denoisert.runtime.text.tokenizer import Tokenizer
@@ -28,12 +31,14 @@ class Components:
         texts: text encoders, None where the network takes no text.
         decoder: from latents to pictures, None where latents are pictures or nothing.
         encoder: from pictures to latents, None where the bundle has none.
+        device: where the pool lives.
     """
 
     denoiser: Denoiser
     texts: Texts | None = None
     decoder: Decoder | None = None
     encoder: PictureEncoder | None = None
+    device: Device = field(default_factory=NumpyDevice)
 
     @property
     def has_codec(self) -> bool:
@@ -42,25 +47,26 @@ class Components:
 
 
 def load_components(
-    bundle: Bundle, choice: Choice, threads: Sequence[int], cache: PromptCache
+    bundle: Bundle, choices: Sequence[Choice], threads: int, cache: PromptCache
 ) -> list[Components]:
     """Verify and load everything, once per device.
 
     Args:
         bundle: the opened bundle.
-        choice: of the target.
-        threads: intra-op threads of each engine, one number per device.
+        choices: of each device.
+        threads: intra-op threads of each engine.
         cache: of encoded prompts, shared by all devices.
 
     Returns:
         One set of engines per device.
 
     Raises:
-        Incompatible: the bundle lacks a component that its card speaks of.
+        Incompatible: the bundle lacks a component that its card speaks of, or there is no such
+            device.
         BuildError: an engine cannot be loaded.
         Tampered: a file differs from the manifest.
     """
-    return [_load(bundle, choice, count, cache) for count in threads]
+    return [_load(bundle, choice, threads, cache) for choice in choices]
 
 
 def load_tokenizers(bundle: Bundle) -> dict[str, Tokenizer]:
@@ -77,6 +83,7 @@ def load_tokenizers(bundle: Bundle) -> dict[str, Tokenizer]:
 
 def _load(bundle: Bundle, choice: Choice, threads: int, cache: PromptCache) -> Components:
     card, coder = bundle.card, bundle.card.autoencoder
+    device = load_device(choice.target)
     engine = load(bundle, choice, DENOISER, threads)
     decoder = encoder = None
     if coder is not None:
@@ -88,7 +95,21 @@ def _load(bundle: Bundle, choice: Choice, threads: int, cache: PromptCache) -> C
         _texts(bundle, choice, threads, cache) if card.texts else None,
         decoder,
         encoder,
+        device,
     )
+
+
+def load_device(target: Target) -> Device:
+    """Where a target's pool lives; torch is imported only where CUDA is asked for.
+
+    Raises:
+        Incompatible: there is no such device.
+    """
+    if target.device == CPU:
+        return NumpyDevice()
+    from denoisert.runtime.devices.torch import TorchDevice
+
+    return TorchDevice(target.device)
 
 
 def _texts(bundle: Bundle, choice: Choice, threads: int, cache: PromptCache) -> Texts:

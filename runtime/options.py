@@ -6,12 +6,12 @@ import os
 from dataclasses import dataclass
 
 from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.engines.target import CPU, Target, target_of
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.text.cache import CACHE_BYTES
 
 SLOTS = 8
 QUEUE = 64
-CPU = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class Options:
         queue: requests that may wait for a slot, at least 1.
         threads: intra-op threads of all devices together; None takes the cores that this process
             may use.
-        devices: where to run; "cpu" may come several times.
+        devices: where to run: names such as "cpu" or "cuda:0", or targets; one may come several
+            times.
         memory_bytes: what pools, kept prompts and open requests may use together; None means no
             bound.
 
@@ -34,7 +35,7 @@ class Options:
     slots: int = SLOTS
     queue: int = QUEUE
     threads: int | None = None
-    devices: tuple[str, ...] = (CPU,)
+    devices: tuple[str | Target, ...] = (CPU,)
     memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
@@ -44,11 +45,17 @@ class Options:
             is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
             if not is_missing and not is_count:
                 raise InvalidInput(f"{name} {value!r} must be a whole number of at least 1.")
-        if not self.devices or any(device != CPU for device in self.devices):
+        kinds = {(each.name, each.dtype, each.device == CPU) for each in self.targets}
+        if len(kinds) != 1:
             raise InvalidInput(
-                f"devices {self.devices}: this version runs on {CPU!r}, once or several times, for "
-                f"example devices=({CPU!r},)."
+                f"devices {self.devices}: give at least one, all of one kind, for example "
+                '("cpu",) or ("cuda:0", "cuda:1").'
             )
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What runs on each device."""
+        return tuple(map(target_of, self.devices))
 
     @property
     def share(self) -> int:

@@ -14,11 +14,12 @@ from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.components import Components, load_components, load_tokenizers
 from denoisert.runtime.conditioning import check_sources
 from denoisert.runtime.engines.choice import Choice, choose
+from denoisert.runtime.engines.target import CPU, Target
 from denoisert.runtime.errors import EngineError
 from denoisert.runtime.intake import Intake
 from denoisert.runtime.measure.profile import Profile, ProfileKey
 from denoisert.runtime.measure.trace import Trace
-from denoisert.runtime.options import CPU, QUEUE, SLOTS, Options
+from denoisert.runtime.options import QUEUE, SLOTS, Options
 from denoisert.runtime.plan import Plan
 from denoisert.runtime.planner import Planner
 from denoisert.runtime.request import Request
@@ -81,7 +82,7 @@ class Runtime:
         expect: str | None = None,
         threads: int | None = None,
         slots: int = SLOTS,
-        devices: Sequence[str] = (CPU,),
+        devices: Sequence[str | Target] = (CPU,),
         queue: int = QUEUE,
         memory_bytes: int | None = None,
         cache: str | Path | None = None,
@@ -95,8 +96,8 @@ class Runtime:
             threads: intra-op threads of all devices together; by default the cores this process
                 may use.
             slots: pictures that run at the same time on each device.
-            devices: where to run, each with engines and threads of its own; "cpu" may come several
-                times.
+            devices: where to run, each with engines and threads of its own: "cpu", "cuda:0", or a
+                target such as Torch("cuda", dtype="float16"); "cpu" may come several times.
             queue: requests that may wait; one more is refused with `Overloaded`.
             memory_bytes: what pools, kept prompts and open requests may use together, without the
                 engines; None means no bound.
@@ -114,14 +115,14 @@ class Runtime:
         options = Options(slots, queue, threads, tuple(devices), memory_bytes)
         bundle = Bundle.open(Path(path), expect=expect)
         check_sources(bundle.card.conditions)
-        choice = choose(bundle)
+        choices = [choose(bundle, target) for target in options.targets]
         prompts = PromptCache(options.kept_bytes(bundle.card))
-        shares = [options.share] * len(options.devices)
-        components = load_components(bundle, choice, shares, prompts)
-        key = ProfileKey.of(bundle.id, choice.target, options.share)
+        components = load_components(bundle, choices, options.share, prompts)
+        where = components[0].device.title
+        key = ProfileKey.of(bundle.id, choices[0].target.name, options.share, where)
         profile = Profile.read(None if cache is None else Path(cache), key)
         return cls(
-            bundle, choice, components, options, prompts=prompts, profile=profile, trace=trace
+            bundle, choices[0], components, options, prompts=prompts, profile=profile, trace=trace
         )
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
+from denoisert.runtime.cli import place
 from denoisert.runtime.cli.output import check_place, replaced
 from denoisert.runtime.errors import InvalidInput
 
@@ -85,6 +86,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 def _add_runtime(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
+    place.add_options(group)
     group.add_argument("--threads", type=int, metavar="N", help="default: all allowed cores")
     group.add_argument("--slots", type=int, metavar="N", help="pictures that run at the same time")
     group.add_argument("--queue", type=int, metavar="N", help="requests that may wait")
@@ -176,6 +178,7 @@ def _opened(args: argparse.Namespace, trace: Trace | None) -> Runtime:
     return Runtime.open(
         args.bundle,
         expect=args.expect,
+        devices=(place.target(args),),
         threads=args.threads,
         slots=SLOTS if args.slots is None else args.slots,
         queue=QUEUE if args.queue is None else args.queue,

@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from denoisert.runtime.cli import sampler
+from denoisert.runtime.cli import place, sampler
 from denoisert.runtime.cli.output import check_place, replaced
 from denoisert.runtime.errors import InvalidInput
 
@@ -64,6 +65,7 @@ def add(subparsers: Subparsers) -> None:
     )
     group.add_argument("--out", type=Path, metavar="FILE.jsonl", help="records, one JSON a line")
     group = parser.add_argument_group("run")
+    place.add_options(group)
     group.add_argument("--threads", type=int, metavar="N", help="default: all allowed cores")
     parser.set_defaults(func=run)
 
@@ -141,9 +143,10 @@ def _sides(args: argparse.Namespace, stack: ExitStack) -> tuple[Side, Side]:
     """Both sides; one runtime serves both where the bundle is the same."""
     from denoisert.runtime.runtime import Runtime
 
-    first = stack.enter_context(Runtime.open(args.a, threads=args.threads))
+    opened = partial(Runtime.open, devices=(place.target(args),), threads=args.threads)
+    first = stack.enter_context(opened(args.a))
     is_same = args.a.resolve() == args.b.resolve()
-    second = first if is_same else stack.enter_context(Runtime.open(args.b, threads=args.threads))
+    second = first if is_same else stack.enter_context(opened(args.b))
     other = sampler.overridden(args, PREFIX)
     return _side("A", first, args), _side("B", second, other)
 

@@ -23,11 +23,12 @@ PACKAGES = {
     "triton": "pip install 'denoisert[torch]'",
     "openvino": "pip install 'denoisert[openvino]'",
     "tensorrt-rtx-cu13": "pip install 'denoisert[tensorrt-rtx]'",
-    "onnx": "pip install 'denoisert[export]'",
+    "onnx": "pip install 'denoisert[torch]'",
     "onnxscript": "pip install 'denoisert[export]'",
     "safetensors": "pip install 'denoisert[export]'",
 }
 COMPILER = ("torch", "onnx", "onnxscript", "safetensors")
+DRIVER = Path("/dev/nvidiactl")
 FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_tile")
 
 
@@ -88,18 +89,26 @@ def findings(packages: dict[str, str | None]) -> Iterator[str]:
             "problem: onnxruntime and onnxruntime-gpu overwrite each other's files; uninstall "
             "both, then install denoisert[cpu] or denoisert[gpu]"
         )
-    elif _runs(packages):
+    elif packages["onnxruntime"] or packages["onnxruntime-gpu"]:
         yield "bundles run here: target onnxruntime on the CPU"
-    else:
+    elif not _runs_torch(packages):
         yield f"no bundle can run here yet: {PACKAGES['onnxruntime']}"
     if all(packages[name] for name in COMPILER):
         yield "models can be compiled here"
     else:
         yield f"models cannot be compiled here: {PACKAGES['safetensors']}"
+    if _runs_torch(packages):
+        has_cuda = DRIVER.exists() and packages["triton"]
+        yield f"bundles run here: target torch on the CPU{' and on CUDA' if has_cuda else ''}"
 
 
 def _runs(packages: dict[str, str | None]) -> bool:
-    return bool(packages["onnxruntime"]) != bool(packages["onnxruntime-gpu"])
+    found = [packages["onnxruntime"], packages["onnxruntime-gpu"]]
+    return not all(found) and (any(found) or _runs_torch(packages))
+
+
+def _runs_torch(packages: dict[str, str | None]) -> bool:
+    return bool(packages["torch"] and packages["onnx"])
 
 
 def _installed(package: str) -> str | None:

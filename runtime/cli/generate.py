@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from denoisert.runtime.cli import sampler
+from denoisert.runtime.cli import place, sampler
 from denoisert.runtime.cli.cache import default_cache
 from denoisert.runtime.cli.output import Output, replaced, stems
 from denoisert.runtime.cli.progress import progress
@@ -66,6 +66,7 @@ def add(subparsers: Subparsers) -> None:
     sampler.add_options(parser)
     _add_files(parser)
     run_group = parser.add_argument_group("run")
+    place.add_options(run_group)
     run_group.add_argument("--threads", type=int, metavar="N", help="default: all allowed cores")
     run_group.add_argument(
         "--slots", type=int, metavar="N", help="pictures that run at the same time"
@@ -128,6 +129,7 @@ def run(args: argparse.Namespace) -> int:
     with Runtime.open(
         args.bundle,
         expect=args.expect,
+        devices=(place.target(args),),
         threads=args.threads,
         slots=slots,
         cache=default_cache(),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from denoisert.runtime.cli import place
 from denoisert.runtime.cli.cache import default_cache
 from denoisert.runtime.cli.progress import progress
 from denoisert.runtime.errors import InvalidInput
@@ -35,6 +36,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--cache", type=Path, metavar="FOLDER", help="default: the user's cache folder"
     )
+    place.add_options(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="default: all allowed cores")
     parser.add_argument(
         "--lanes",
@@ -67,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         OSError: the cache cannot be written to.
     """
     from denoisert.runtime.bundle.open import Bundle
+    from denoisert.runtime.components import load_device
     from denoisert.runtime.engines.choice import choose
     from denoisert.runtime.measure.profile import Profile, ProfileKey
 
@@ -77,8 +80,9 @@ def run(args: argparse.Namespace) -> int:
             f"threads {threads}, cache {cache}: give at least 1, and --cache FOLDER."
         )
     bundle = Bundle.open(args.bundle, expect=args.expect)
-    choice = choose(bundle)
-    key = ProfileKey.of(bundle.id, choice.target, threads)
+    choice = choose(bundle, place.target(args))
+    where = load_device(choice.target).title
+    key = ProfileKey.of(bundle.id, choice.target.name, threads, where)
     profile = Profile(key, tuple(_measured(bundle, choice, args, threads)))
     path = profile.write(cache)
     if args.json:
@@ -101,12 +105,12 @@ def _measured(
     bundle: Bundle, choice: Choice, args: argparse.Namespace, threads: int
 ) -> Iterator[Call]:
     """Every component at every bucket, one engine loaded at a time."""
-    from denoisert.runtime.engines.choice import load
+    from denoisert.runtime.engines.choice import components, load
     from denoisert.runtime.measure.engine_time import bucket_times
     from denoisert.runtime.measure.profile import Call
 
     lanes = _lanes(args.lanes)
-    for component in bundle.manifest.engines[choice.target].graphs:
+    for component in components(bundle, choice):
         engine = load(bundle, choice, component, threads)
         try:
             with progress(f"measuring {component}", "round") as report:

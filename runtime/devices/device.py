@@ -158,9 +158,15 @@ class Memory(Protocol):
 
 
 class Device(Protocol):
-    """Where a pool lives."""
+    """Where a pool lives.
+
+    Attributes:
+        name: as options name it.
+        title: of the accelerator, for device profiles; None for this machine's processor.
+    """
 
     name: str
+    title: str | None
 
     def memory(
         self, layout: StateLayout, denoisers: Sequence[Denoiser], *, slots: int, rows: int

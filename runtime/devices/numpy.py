@@ -45,6 +45,7 @@ class NumpyDevice:
     """This machine's CPU."""
 
     name = "cpu"
+    title: str | None = None
 
     def memory(
         self, layout: StateLayout, denoisers: Sequence[Denoiser], *, slots: int, rows: int

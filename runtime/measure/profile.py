@@ -44,17 +44,18 @@ class ProfileKey:
     libraries: Mapping[str, str]
 
     @classmethod
-    def of(cls, bundle: str, target: str, threads: int) -> ProfileKey:
+    def of(cls, bundle: str, target: str, threads: int, device: str | None = None) -> ProfileKey:
         """The key on this machine.
 
         Args:
             bundle: its id.
             target: of the engines.
             threads: of one engine.
+            device: its name; None for this machine's processor.
         """
         found = libraries()
         used = {name: found[name] for name in ("numpy", target) if name in found}
-        return cls(bundle, target, processor(), threads, used)
+        return cls(bundle, target, device or processor(), threads, used)
 
     def path(self, cache: Path) -> Path:
         """Where the profile lies in a cache folder."""

@@ -10,7 +10,6 @@ from functools import partial
 
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.components import Components
-from denoisert.runtime.devices.numpy import NumpyDevice
 from denoisert.runtime.loop.pool import Pool
 from denoisert.runtime.text.tokenizer import Prompt
 from denoisert.runtime.threads.codec import Codec
@@ -40,7 +39,7 @@ class Crew:
         self._process = os.getpid()
         for index, each in enumerate(devices):
             number = f" {index}" if len(devices) > 1 else ""
-            pool = Pool(each.denoiser.layout, [each.denoiser], NumpyDevice(), slots=slots)
+            pool = Pool(each.denoiser.layout, [each.denoiser], each.device, slots=slots)
             codec = Codec(f"codec{number}", each, card, desk) if each.has_codec else None
             self.codecs += [] if codec is None else [codec]
             self.loops.append(Loop(f"loop{number}", pool, desk, codec))

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from denoisert.runtime.engines.target import OnnxRuntime, Torch
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.options import Options
 from denoisert.runtime.text.cache import CACHE_BYTES
@@ -18,10 +19,31 @@ def test_counts_are_whole_numbers_from_one(name, wrong):
     assert getattr(Options(**{name: 1}), name) == 1
 
 
-@pytest.mark.parametrize("devices", [(), ("cuda",), ("cpu", "gpu"), tuple("cpu")])
+@pytest.mark.parametrize("devices", [("gpu",), ("cpu", "tpu"), tuple("cpu"), ("cuda:x",)])
 def test_only_known_devices(devices):
-    with pytest.raises(InvalidInput, match="devices="):
+    with pytest.raises(InvalidInput, match=r"device '.*give \"cpu\", \"cuda\""):
         Options(devices=devices)
+
+
+@pytest.mark.parametrize(
+    "devices",
+    [(), ("cpu", "cuda"), ("cpu", Torch("cpu")), ("cuda:0", Torch("cuda:1", "float16"))],
+)
+def test_devices_are_of_one_kind(devices):
+    with pytest.raises(InvalidInput, match="all of one kind"):
+        Options(devices=devices)
+
+
+def test_names_of_devices_mean_targets():
+    assert Options().targets == (OnnxRuntime(),)
+    assert Options(devices=("cuda", "cuda:1")).targets == (Torch("cuda"), Torch("cuda:1"))
+    assert Options(devices=[Torch("cpu", "float16")]).targets == (Torch("cpu", "float16"),)
+
+
+@pytest.mark.parametrize("wrong", [{"dtype": "int8"}, {"device": "gpu"}, {"device": "cuda:"}])
+def test_a_target_checks_itself(wrong):
+    with pytest.raises(InvalidInput, match="give"):
+        Torch(**wrong)
 
 
 def test_threads_are_shared_by_devices():

@@ -29,11 +29,15 @@ class TorchDevice:
         self.name = name
         self._most_graphs = most_graphs
         self._device = torch.device(name)
-        if self._device.type == "cuda" and not torch.cuda.is_available():
+        self.title: str | None = None
+        if self._device.type != "cuda":
+            return
+        if not torch.cuda.is_available():
             raise Incompatible(
                 f"{name} was asked for, and torch {torch.__version__} finds no CUDA device. "
                 "Install a CUDA build of torch and a driver, or open the runtime on the CPU."
             )
+        self.title = torch.cuda.get_device_name(self._device)
 
     def memory(
         self, layout: StateLayout, denoisers: Sequence[Denoiser], *, slots: int, rows: int

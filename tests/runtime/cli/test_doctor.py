@@ -32,6 +32,14 @@ def test_a_complete_environment_has_no_problem() -> None:
     found = list(doctor.findings(packages()))
     assert found[0].startswith("bundles run here")
     assert found[1] == "models can be compiled here"
+    assert found[2].startswith("bundles run here: target torch on the CPU")
+
+
+def test_torch_alone_runs_bundles() -> None:
+    found = list(doctor.findings(packages("onnxruntime", "safetensors")))
+    assert found[-1].startswith("bundles run here: target torch")
+    assert not any("no bundle can run" in line for line in found)
+    assert doctor._runs(packages("onnxruntime"))
 
 
 @pytest.mark.parametrize("missing", doctor.COMPILER)
@@ -45,7 +53,7 @@ def test_each_part_of_the_compiler_is_needed(missing: str) -> None:
 def test_without_an_engine_the_command_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "_installed", packages("onnxruntime").__getitem__)
+    monkeypatch.setattr(doctor, "_installed", packages("onnxruntime", "torch").__getitem__)
     assert main(["doctor"]) == 1
     text = capsys.readouterr().out
     assert "no bundle can run here yet: pip install 'denoisert[cpu]'" in text

@@ -10,8 +10,9 @@ import pytest
 from denoisert.runtime.bundle.card import TimeShape
 from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.engines import choice
-from denoisert.runtime.engines.choice import DENOISER, choose, installed, load
+from denoisert.runtime.engines.choice import DENOISER, choose, components, installed, load
 from denoisert.runtime.engines.denoiser import Denoiser
+from denoisert.runtime.engines.target import OnnxRuntime, Torch
 from denoisert.runtime.errors import BuildError, Incompatible, Tampered
 from tests.runtime.bundles import compiled
 from tests.runtime.networks import perceptron
@@ -33,9 +34,30 @@ def versions(monkeypatch, **found):
 
 def test_the_choice_names_target_versions_and_reason(bundle):
     chosen = choose(bundle)
-    assert chosen.target == "onnxruntime"
+    assert chosen.target == OnnxRuntime()
     assert installed("onnxruntime") in chosen.reason
-    assert "the only target of this version" in chosen.reason
+    assert "the bundle's engine" in chosen.reason
+
+
+def test_torch_runs_the_graphs_of_the_bundle(bundle):
+    chosen = choose(bundle, Torch("cpu", "float16"))
+    assert chosen.target == Torch("cpu", "float16")
+    assert installed("torch") in chosen.reason
+    assert "in float16" in chosen.reason
+    assert components(bundle, chosen) == ("denoiser",)
+    engine = load(bundle, chosen, DENOISER, 1)
+    assert {port.dtype for port in engine.outputs} == {"float16"}
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "missing"), [(Torch("cpu"), "onnx"), (Torch("cuda"), "triton"), (Torch(), "torch")]
+)
+def test_torch_says_what_it_lacks(bundle, monkeypatch, target, missing):
+    have = {"torch": "2", "onnx": "1", "triton": "3"}
+    versions(monkeypatch, **{name: value for name, value in have.items() if name != missing})
+    with pytest.raises(Incompatible, match=rf"needs {missing}.*denoisert\[torch\]"):
+        choose(bundle, target)
 
 
 def test_installed_asks_the_distributions():

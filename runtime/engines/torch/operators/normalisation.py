@@ -66,7 +66,7 @@ def group(site: Site) -> Call:
 def group_per_group(x: Tensor, groups: int, scale: Tensor, bias: Tensor, epsilon: float) -> Tensor:
     """A group normalisation with one scale and one bias per group."""
     channels = x.shape[1] // groups
-    wide = (scale.repeat_interleave(channels), bias.repeat_interleave(channels))
+    wide = (row[:, None].expand(-1, channels).reshape(-1) for row in (scale, bias))
     return torch.group_norm(x, groups, *wide, epsilon)
 
 
