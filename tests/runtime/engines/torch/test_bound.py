@@ -122,6 +122,15 @@ def test_late_results_are_dropped_while_the_call_runs(tmp_path):
     assert held[-1] == 0
 
 
+def test_outputs_are_copied_only_where_they_must_be(tmp_path):
+    """perceptron: two products and a swish; convolution: its last sum writes the output."""
+    for model, calls in ((perceptron, 3), (convolution, 5)):
+        engine = engine_of(tmp_path, model())
+        bound = engine.bind(2, draw(engine, 2))
+        late = (model is convolution) * 2  # views of late results are made in each run
+        assert len(bound._actions) == calls + late + 1  # the last one drops what is late
+
+
 def test_runs_read_their_buffers_anew(tmp_path):
     engine = engine_of(tmp_path, planned())
     buffers = draw(engine, 3)
