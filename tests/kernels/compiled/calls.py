@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 import torch
@@ -95,25 +96,23 @@ def _philox(sizes: Sizes) -> Made:
 
 def _lanes(sizes: Sizes) -> Made:
     """Rows that lie on 16 bytes or not; each with and without a scale."""
-    for index_type in (torch.int32, torch.int64):
+    widths = ((16 * sizes.elements, 0), (4 * sizes.elements - 1, 0), (16, 1))
+    dtypes = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
+    for index_type, (width, start), dtype in product((torch.int32, torch.int64), widths, dtypes):
         index = torch.zeros(sizes.slots, dtype=index_type)
-        scale = torch.ones(sizes.slots)
-        for width, start in ((16 * sizes.elements, 0), (4 * sizes.elements - 1, 0), (16, 1)):
-            for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.int8):
-                shape = (sizes.slots, width)
-                source = _rows(start, *shape, dtype)
-                out = _rows(start, *shape, dtype)
-                unit = 4 // dtype.itemsize if (start or width % 2) == 0 else 1
-                yield (
-                    (lambda s=source, i=index, o=out: lanes.gather(s, i, out=o)),
-                    _row_values(out, source, index, unit),
-                )
-                if dtype in DTYPES:
-                    source = _rows(start, *shape, torch.float32)
-                    yield (
-                        (lambda s=source, i=index, c=scale, o=out: lanes.gather(s, i, c, out=o)),
-                        _row_values(out, source, index, 1) | {"scale_ptr": scale},
-                    )
+        out, source = (_rows(start, sizes.slots, width, dtype) for _ in range(2))
+        unit = 4 // dtype.itemsize if start == width % 2 == 0 else 1
+        yield (
+            (lambda s=source, i=index, o=out: lanes.gather(s, i, out=o)),
+            _row_values(out, source, index, unit),
+        )
+        if dtype in DTYPES:
+            source = _rows(start, sizes.slots, width, torch.float32)
+            scale = torch.ones(sizes.slots)
+            yield (
+                (lambda s=source, i=index, c=scale, o=out: lanes.gather(s, i, c, out=o)),
+                _row_values(out, source, index, 1) | {"scale_ptr": scale},
+            )
 
 
 def _rows(start: int, rows: int, width: int, dtype: torch.dtype) -> torch.Tensor:
