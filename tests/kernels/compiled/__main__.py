@@ -63,7 +63,7 @@ def set_environment(cache: str) -> None:
 
 
 def measure(chosen: argparse.Namespace) -> list[budgets.Fact]:
-    """The facts of the chosen variants, the longest compilations not kept for last."""
+    """The facts of the chosen variants."""
     from tests.kernels.compiled import build  # imports triton: the environment is set by now
 
     work = [
