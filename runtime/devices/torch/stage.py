@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from denoisert.runtime.errors import DenoiseRTError, DeviceLost, EngineError, OutOfMemory
+from denoisert.runtime.measure.nvtx import NoRanges, ranges
 
 Array = NDArray[Any]
 
@@ -47,6 +48,7 @@ class Stage:
         self.device = device
         self.is_cuda = device.type == "cuda"
         self.stream = _stream(device) if self.is_cuda else None
+        self.ranges = ranges() if self.is_cuda else NoRanges()
 
     def active(self) -> AbstractContextManager[object]:
         """Everything inside runs on the stream."""
@@ -58,9 +60,10 @@ class Stage:
 
     def upload(self, values: Array) -> Tensor:
         """A copy on the device, complete when the stream comes to it; the host does not wait."""
-        source = torch.from_numpy(np.ascontiguousarray(values))
+        # Copied at once: torch takes no array that is read-only, and its owner may change it.
+        source = torch.from_numpy(np.array(values, order="C"))
         if not self.is_cuda:
-            return source.clone()
+            return source
         return source.pin_memory().to(self.device, non_blocking=True)
 
     def read(self, values: Tensor) -> Reading:
