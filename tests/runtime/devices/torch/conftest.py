@@ -1,0 +1,64 @@
+"""Denoisers of the torch device's tests; each is made once for a device."""
+
+import pytest
+import torch
+
+from tests.runtime.devices.torch.pointwise import SMALL, pointwise
+from tests.runtime.devices.torch_places import torch_denoiser
+from tests.runtime.networks import perceptron
+
+
+@pytest.fixture(scope="session")
+def placed(tmp_path_factory):
+    """`placed(toy, device, dtype)`, the toy's denoiser there."""
+    made = {}
+
+    def place(toy, device, dtype="float32"):
+        key = (toy, device, dtype)
+        if key not in made:
+            made[key] = torch_denoiser(toy, tmp_path_factory.mktemp("toy"), device, dtype)
+        return made[key]
+
+    return place
+
+
+@pytest.fixture(scope="session")
+def toy():
+    """A latent of 4 x 4 x 4, mixed by matrices."""
+    return perceptron(layout=SMALL)
+
+
+@pytest.fixture(scope="session")
+def steady_toy():
+    """Its lanes do not depend on each other in a single bit."""
+    return pointwise()
+
+
+@pytest.fixture(scope="session")
+def breaking_toy():
+    """Class 7 becomes NaN at the third of six steps, shift 1."""
+    return pointwise(breaks=(7, 4 / 6))
+
+
+@pytest.fixture
+def denoiser(placed, toy, kernel_device):
+    return placed(toy, kernel_device)
+
+
+@pytest.fixture
+def steady(placed, steady_toy, kernel_device):
+    return placed(steady_toy, kernel_device)
+
+
+@pytest.fixture
+def breaking(placed, breaking_toy, kernel_device):
+    return placed(breaking_toy, kernel_device)
+
+
+@pytest.fixture(autouse=True)
+def full_float32():
+    """Convolutions in float32, not in TF32."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32 = before

@@ -1,0 +1,77 @@
+"""A network whose answer for one lane has the same bits whatever other lanes run beside it."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from denoisert.runtime.layout import Part, StateLayout
+from tests.runtime.networks import CLASSES, Shape, Toy
+
+SMALL = StateLayout((Part("latent", (4, 4, 4)),))
+FLOAT = TensorProto.FLOAT
+
+
+def pointwise(seed: int = 0, *, breaks: tuple[int, float] | None = None, batch=None) -> Toy:
+    """F = y / (1 + y^2), y = x + label + time: one IEEE operation after the other.
+
+    Products of matrices and tanh may round a lane differently beside other lanes; these cannot.
+
+    Args:
+        seed: of its weights.
+        breaks: class and time for which the answer is NaN.
+        batch: a fixed number of lanes, or None.
+    """
+    labels = np.random.default_rng(seed).standard_normal(CLASSES + 1).astype(np.float32)
+    bad, when = breaks or (-1, 0.0)
+    constants = {
+        "labels": labels,
+        "one": np.float32(1),
+        "axes": np.array([1, 2, 3]),
+        "bad": np.array(bad),
+        "when": np.float32(when),
+        "close": np.float32(1e-4),
+        "nan": np.float32(np.nan),
+    }
+    nodes = [
+        helper.make_node(kind, inputs.split(), [output])
+        for kind, inputs, output in (
+            ("Gather", "labels label", "named"),
+            ("Add", "named time", "flat"),
+            ("Unsqueeze", "flat axes", "told"),
+            ("Add", "latent told", "y"),
+            ("Mul", "y y", "square"),
+            ("Add", "square one", "below"),
+            ("Div", "y below", "whole"),
+            ("Equal", "label bad", "is_label"),
+            ("Sub", "time when", "late"),
+            ("Abs", "late", "distance"),
+            ("Less", "distance close", "is_time"),
+            ("And", "is_label is_time", "is_flat"),
+            ("Unsqueeze", "is_flat axes", "is_bad"),
+            ("Where", "is_bad nan whole", "out_latent"),
+        )
+    ]
+    exact = labels.astype(np.float64)
+
+    def answer(latent, time, label, scalars=(), port=0):
+        y = latent.astype(np.float64) + exact[label] + time
+        return y / (1 + y * y)
+
+    return Toy(Shape(layout=SMALL, batch=batch), _model(nodes, constants, batch), answer)
+
+
+def _model(nodes, constants, batch) -> onnx.ModelProto:
+    lanes, value = batch or "lanes", helper.make_tensor_value_info
+    state = [lanes, *SMALL.parts[0].shape]
+    inputs = [
+        value("latent", FLOAT, state),
+        value("time", FLOAT, [lanes]),
+        value("label", TensorProto.INT64, [lanes]),
+    ]
+    weights = [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()]
+    graph = helper.make_graph(
+        nodes, "pointwise", inputs, [value("out_latent", FLOAT, state)], weights
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    return model
