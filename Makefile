@@ -5,7 +5,7 @@ STAMP := .venv/.stamp
 HARDWARE := not gpu and not multigpu and not tensorrt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow check bench mutants
+.PHONY: demo test test-slow check bench gpu mutants
 .DEFAULT_GOAL := test
 
 # torch by its bare pin takes the CPU build that the tests use; any other way of asking pulls CUDA.
@@ -35,6 +35,11 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench
+
+# All that only a GPU can tell, unattended and in at most 8 minutes: no set-up, no network, no installation.
+# GPU=--dry runs the same on a CPU at the smallest size.
+gpu:
+	PYTHONPATH=.typing $(PYTHON) -m bench.gpu $(GPU)
 
 mutants: $(STAMP)
 	$(BIN)/python -m tests.mutants

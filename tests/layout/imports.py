@@ -47,6 +47,7 @@ ALLOWED = {
     "runtime/engines/tensorrt.py": {"tensorrt", "tensorrt_rtx"},
     "runtime/engines/torch/*": {"onnx", "torch"},
     "runtime/loop/graphs.py": {"torch"},
+    "runtime/measure/nvtx.py": {"nvtx"},
     "export/*": HEAVY,
 }
 

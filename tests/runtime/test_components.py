@@ -13,7 +13,7 @@ from tests.runtime.networks import perceptron
 
 def loaded(path, devices=1):
     bundle, cache = Bundle.open(path), PromptCache()
-    return load_components(bundle, choose(bundle), [1] * devices, cache), cache
+    return load_components(bundle, [choose(bundle)] * devices, 1, cache), cache
 
 
 def test_a_text_model_has_everything(text_bundle):

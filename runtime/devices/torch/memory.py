@@ -212,7 +212,7 @@ class TorchMemory:
         """
         wanted = self._wanted(slots)
         key = TickKey(tuple(calls), self.form, wanted)
-        with self._stage.guarded("a tick"):
+        with self._stage.guarded("a tick"), self._stage.ranges.span("tick"):
             self._rounds.run(key, partial(self._launch, calls, wanted))
             now = Behind(self._stage.read(self._space.states), tuple(slots))
             known = [] if self._behind is None else self._behind.failures()
@@ -241,12 +241,14 @@ class TorchMemory:
 
     def _launch(self, calls: Sequence[Bound], wanted: Wanted) -> None:
         """The work of one round: a function of device memory alone."""
-        for lanes in self._lanes:
-            lanes.cast()
-        for call in calls:
-            call.run(self._stage.stream)
-        self._passes.run(self._space, wanted)
-        launch.step(self._space)
+        with self._stage.ranges.span("engine"):
+            for lanes in self._lanes:
+                lanes.cast()
+            for call in calls:
+                call.run(self._stage.stream)
+        with self._stage.ranges.span("step"):
+            self._passes.run(self._space, wanted)
+            launch.step(self._space)
 
     def latent(self, slot: Slot) -> Array:
         """A copy of a slot's R_0."""

@@ -66,8 +66,9 @@ def group(site: Site) -> Call:
 def group_per_group(x: Tensor, groups: int, scale: Tensor, bias: Tensor, epsilon: float) -> Tensor:
     """A group normalisation with one scale and one bias per group."""
     channels = x.shape[1] // groups
-    wide = (row[:, None].expand(-1, channels).reshape(-1) for row in (scale, bias))
-    return torch.group_norm(x, groups, *wide, epsilon)
+    wide_scale = scale[:, None].expand(-1, channels).reshape(-1)
+    wide_bias = bias[:, None].expand(-1, channels).reshape(-1)
+    return torch.group_norm(x, groups, wide_scale, wide_bias, epsilon)
 
 
 def instance(site: Site) -> Call:
