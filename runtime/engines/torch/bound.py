@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,26 @@ from denoisert.runtime.errors import EngineError, OutOfMemory, OutOfProfile
 Slots = dict[str, Tensor]
 # What a torch call raises when it runs: an index beyond its table is an IndexError on a CPU.
 FAILURES = (RuntimeError, IndexError)
+
+
+@contextmanager
+def reported(doing: str) -> Iterator[None]:
+    """What torch raises inside, as errors of ours.
+
+    Raises:
+        OutOfMemory: torch's allocator has no more.
+        EngineError: a torch call failed; the message carries its own.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(
+            f"torch ran out of memory while {doing}: {error} Use fewer lanes or a half type."
+        ) from error
+    except EngineError:
+        raise
+    except FAILURES as error:
+        raise EngineError(f"torch failed while {doing}: {error}") from error
 
 
 class LateCall:
@@ -193,14 +213,9 @@ class TorchBound:
             OutOfMemory: torch's allocator has no more.
             EngineError: a torch call failed; the message carries its own.
         """
-        try:
-            with torch.no_grad(), _on(stream, self._device):
-                for action in self._actions:
-                    action()
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemory(f"torch ran out of memory while running: {error}") from error
-        except FAILURES as error:
-            raise EngineError(f"torch failed while running: {error}") from error
+        with reported("running"), torch.no_grad(), _on(stream, self._device):
+            for action in self._actions:
+                action()
 
 
 def _on(stream: object | None, device: torch.device) -> AbstractContextManager[object]:

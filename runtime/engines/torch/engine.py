@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from denoisert.runtime.engines.engine import Port
-from denoisert.runtime.engines.torch.bound import Binder, TorchBound
+from denoisert.runtime.engines.torch.bound import Binder, TorchBound, reported
 from denoisert.runtime.engines.torch.buffers import AnyBuffer, place_buffers
 from denoisert.runtime.engines.torch.function import TorchFunction
 from denoisert.runtime.engines.torch.fusion import fuse
@@ -91,15 +91,17 @@ class TorchEngine:
         Raises:
             OutOfProfile: the bucket does not exist, or a buffer is missing or has another shape,
                 dtype, device or layout.
-            EngineError: the engine is closed.
+            EngineError: the engine is closed, or torch failed.
+            OutOfMemory: the weights or the arena do not fit on the device.
             BuildError: an operator cannot take its inputs, or a shape depends on values.
         """
-        found, constants = self._ready(bucket)
-        placed = place_buffers(self.inputs, self.outputs, bucket, buffers, self._device)
-        arena = torch.empty(found.arena_bytes, dtype=torch.uint8, device=self._device)
-        given = {name: placed.tensors[name] for name in found.program.inputs}
-        shown = {port.name: placed.tensors[port.name] for port in self.outputs}
-        actions = Binder(found, constants | given, shown, arena).actions()
+        with reported("binding"):
+            found, constants = self._ready(bucket)
+            placed = place_buffers(self.inputs, self.outputs, bucket, buffers, self._device)
+            arena = torch.empty(found.arena_bytes, dtype=torch.uint8, device=self._device)
+            given = {name: placed.tensors[name] for name in found.program.inputs}
+            shown = {port.name: placed.tensors[port.name] for port in self.outputs}
+            actions = Binder(found, constants | given, shown, arena).actions()
         return TorchBound(actions, self._device, placed)
 
     def function(self, bucket: int, backend: str = "") -> Function:

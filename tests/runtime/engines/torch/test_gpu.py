@@ -113,6 +113,7 @@ def test_planned_calls_ask_the_allocator_for_nothing(tmp_path):
     assert torch.cuda.memory_stats()["allocation.all.allocated"] == before
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")
 def test_runs_never_wait_for_the_device(digits):
     given, _ = given_of(digits)
     engine = TorchEngine(*digits, device="cuda")
