@@ -146,7 +146,7 @@ def test_doctor_warns_of_two_onnx_runtimes() -> None:
     packages = dict.fromkeys(doctor.PACKAGES, "1.0")
     (found, *_) = doctor.findings(packages)
     assert "overwrite" in found
-    packages["onnxruntime"] = packages["onnxruntime-gpu"] = None
+    packages["onnxruntime"] = packages["onnxruntime-gpu"] = packages["torch"] = None
     assert "denoisert[cpu]" in next(iter(doctor.findings(packages)))
 
 

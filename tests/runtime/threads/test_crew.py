@@ -250,8 +250,8 @@ def test_several_devices_share_the_work_and_change_no_bits(toy):
     for result, flat in zip(found, wanted, strict=True):
         assert np.array_equal(result.flat, flat)
     assert min(ticks) > 0.3 * max(ticks)
-    with pytest.raises(InvalidInput, match="devices"):
-        Runtime.open(toy, devices=("cuda",))
+    with pytest.raises(InvalidInput, match="device"):
+        Runtime.open(toy, devices=("gpu",))
 
 
 def test_closing_in_a_thread_while_others_generate(toy):
