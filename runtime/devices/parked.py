@@ -18,12 +18,15 @@ class Parked:
         registers: (K, elements), those of its table in their physical places.
         carried: scalars that its guidance rule carries, (channels, 4).
         tapes: what its taps have recorded, per tape (pages, elements).
+        status: first row that was no longer finite, 0 for none: a device may know it before the
+            host does.
     """
 
     counter: int
     registers: NDArray[np.float32]
     carried: NDArray[np.float64]
     tapes: tuple[NDArray[Any], ...]
+    status: int = 0
 
     @property
     def nbytes(self) -> int:

@@ -156,6 +156,7 @@ class TorchMemory:
                 self._stage.download(registers),
                 self._stage.download(self._passes.carried[slot.index]),
                 self._pages.tapes(slot),
+                int(self._stage.download(self._space.states[slot.index])[r.STATUS]),
             )
 
     def resume(self, slot: Slot, parked: Parked) -> None:
@@ -167,9 +168,9 @@ class TorchMemory:
             place = self._space.registers[slot.index, : len(registers), : self._layout.elements]
             place.copy_(registers)
             self._passes.carried[slot.index] = self._stage.upload(parked.carried)
-            self._enter(slot)
+            self._enter(slot, parked.status)
 
-    def _enter(self, slot: Slot) -> None:
+    def _enter(self, slot: Slot, status: int = 0) -> None:
         """Conditions, addresses of pages and state of a slot that has no lanes yet."""
         for lanes in self._lanes:
             lanes.write_conditions(slot)
@@ -177,7 +178,7 @@ class TorchMemory:
         self._space.lanes[index] = 0
         self._space.pages[index] = self._pages.addresses(slot, self.form)
         words = [*key_words(work.seed), work.image, LATENT + 256 * work.loop]
-        state = np.array([slot.offset, slot.counter, *words, 0, 0], np.uint32)
+        state = np.array([slot.offset, slot.counter, *words, status, 0], np.uint32)
         self._space.states[index] = self._stage.upload(state.view(np.int32))
         self._live[index] = slot
 
@@ -197,8 +198,8 @@ class TorchMemory:
         seated = {slot.index: slot for slot in slots}
         gone = [index for index in self._live if index not in seated]
         if gone:
-            states = self._space.states
-            states[self._stage.upload(np.array(gone)), r.OFFSET] = r.IDLE
+            offsets = self._space.states[:, r.OFFSET]
+            offsets.index_fill_(0, self._stage.upload(np.array(gone)), r.IDLE)
         self._live = seated
 
     def buffers(self, engine: int, first: int, count: int) -> Mapping[str, Tensor]:
@@ -208,7 +209,7 @@ class TorchMemory:
     def tick(self, calls: Sequence[Bound], slots: Sequence[Slot]) -> Update:
         """Launch one round and see what the last one brought; see `Memory.tick`.
 
-        The host is one round ahead of the device, except where a work ends.
+        The host is one round ahead of the device, except where a work ends or shows a preview.
         """
         wanted = self._wanted(slots)
         key = TickKey(tuple(calls), self.form, wanted)
@@ -216,10 +217,10 @@ class TorchMemory:
             self._rounds.run(key, partial(self._launch, calls, wanted))
             now = Behind(self._stage.read(self._space.states), tuple(slots))
             known = [] if self._behind is None else self._behind.failures()
-            ends = any(slot.counter == slot.work.table.stages for slot in slots)
-            if ends:
+            is_read = any(_is_read(slot) for slot in slots)
+            if is_read:
                 known += now.failures()
-            self._behind = None if ends else now
+            self._behind = None if is_read else now
         return Update(perf_counter_ns(), known)
 
     def warm(self, calls: Sequence[Sequence[Bound]]) -> None:
@@ -227,6 +228,8 @@ class TorchMemory:
         with self._stage.guarded("warming"):
             for each in calls:
                 key = TickKey(tuple(each), self.form, Wanted())
+                for lanes in self._lanes:
+                    lanes.cast()
                 for call in each:
                     call.run(self._stage.stream)
                 if not self._live:
@@ -275,3 +278,8 @@ class TorchMemory:
     def counts(self) -> Mapping[str, float]:
         """Of its graphs; see `Memory.counts`."""
         return self._rounds.counts()
+
+
+def _is_read(slot: Slot) -> bool:
+    """Whether the host reads what this round leaves in a slot: its end or a preview."""
+    return slot.counter == slot.work.table.stages or slot.has_preview
