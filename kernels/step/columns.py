@@ -247,10 +247,13 @@ def gather_rows(
     start, offs, mask, part = tile
     acc = ()
     masks = ()
-    reads = tl.zeros([], tl.int64)
+    reads = tl.zeros([], tl.int64 if R.is_wide else tl.int32)
     for i in tl.static_range(ROWS):
         acc = acc + (tl.zeros([BLOCK], tl.float32),)
-        masks = masks + (tl.load(spec + MASKS + RANGE + i),)
+        reading = tl.load(spec + MASKS + RANGE + i)
+        if not R.is_wide:
+            reading = reading.to(tl.int32)  # its columns fit, and registers are scarce
+        masks = masks + (reading,)
         reads |= masks[i]
     if R.is_wide:
         # Too many columns to unroll: a loop whose body loads any of them.

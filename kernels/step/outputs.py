@@ -48,7 +48,7 @@ def feed_lanes(
     NUMBERS: tl.constexpr = R.scalars
     start, offs, mask, part = tile
     asks = tl.load(spec + ASKS)
-    for p in tl.static_range(BRANCHES):
+    for p in range(BRANCHES):
         lane = places[1] + p * places[4]
         pointer, exists = load_address(lane + parts + part, DTYPE, ALIGNED)
         if exists & (p < asks):
