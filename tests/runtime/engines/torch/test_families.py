@@ -38,7 +38,7 @@ def graph(request, tmp_path_factory):
 
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_float32_equals_onnx_runtime(lanes, graph):
-    print(graph.parent.name, check_parity(pair_of(graph, graph.parent), lanes))
+    check_parity(pair_of(graph, graph.parent), lanes)
 
 
 def test_every_input_counts(graph):
