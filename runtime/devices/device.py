@@ -106,6 +106,14 @@ class Memory(Protocol):
         """The buffers of an engine's lanes first .. first + count - 1."""
         ...
 
+    def bind(self, engine: int, first: int, bucket: int) -> Bound:
+        """An engine's call on its lanes first .. first + bucket - 1.
+
+        Raises:
+            EngineError: the engine or the device failed.
+        """
+        ...
+
     def tick(self, calls: Sequence[Bound], slots: Sequence[Slot]) -> Update:
         """Run the engines, update every slot by its next row and feed its lanes for the row after.
 

@@ -60,9 +60,7 @@ class NumpyMemory:
     def __init__(
         self, layout: StateLayout, denoisers: Sequence[Denoiser], slots: int, rows: int
     ) -> None:
-        self._layout = layout
-        self._slots = slots
-        self._denoisers = tuple(denoisers)
+        self._layout, self._slots, self._denoisers = layout, slots, tuple(denoisers)
         self._rows: list[Instruction | None] = [None] * rows
         self._leases: dict[int, Lease] = {}
         self._views: list[SlotViews] = [SlotViews() for _ in range(slots)]
@@ -154,6 +152,10 @@ class NumpyMemory:
     def buffers(self, engine: int, first: int, count: int) -> dict[str, Buffer]:
         """The buffers of an engine's lanes first .. first + count - 1."""
         return self._lanes[engine].slices(first, count)
+
+    def bind(self, engine: int, first: int, bucket: int) -> Bound:
+        """An engine's call on its lanes first .. first + bucket - 1; see `Memory.bind`."""
+        return self._denoisers[engine].engine.bind(bucket, self.buffers(engine, first, bucket))
 
     def tick(self, calls: Sequence[Bound], slots: Sequence[Slot]) -> Update:
         """Run the engines and update every slot; see `Memory.tick`."""
@@ -295,6 +297,4 @@ class NumpyMemory:
 
 def _is_finite(values: Array) -> bool:
     """Whether every value is finite: a sum is enough unless it overflows itself."""
-    if math.isfinite(np.add.reduce(values)):
-        return True
-    return bool(np.isfinite(values).all())
+    return math.isfinite(np.add.reduce(values)) or bool(np.isfinite(values).all())

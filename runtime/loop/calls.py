@@ -86,8 +86,7 @@ class LaneCalls:
     def _bound_call(self, engine: int, call: Call) -> Bound:
         bound = self._bound.get((engine, call))
         if bound is None:
-            buffers = self._memory.buffers(engine, call.first, call.bucket)
-            bound = self._denoisers[engine].engine.bind(call.bucket, buffers)
+            bound = self._memory.bind(engine, call.first, call.bucket)
             self._bound[engine, call] = bound
         return bound
 

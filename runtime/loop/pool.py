@@ -7,7 +7,14 @@ from collections.abc import Container, Sequence
 from denoisert.runtime.devices.device import Device, Failure
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.engine import Bound
-from denoisert.runtime.errors import DenoiseRTError, InvalidTable, NonFinite, OutOfMemory
+from denoisert.runtime.errors import (
+    DenoiseRTError,
+    DeviceLost,
+    EngineError,
+    InvalidTable,
+    NonFinite,
+    OutOfMemory,
+)
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.loop.arena import Arena
 from denoisert.runtime.loop.calls import LaneCalls
@@ -153,6 +160,10 @@ class Pool:
                 if not self._seats.take(waiter) and not self._make_way(waiter):
                     self._is_settled = True
                     return
+            except DeviceLost:
+                raise
+            except EngineError as error:
+                self.outcomes[waiter.number] = Outcome(error=error)
             except MemoryError as error:
                 self.outcomes[waiter.number] = Outcome(error=_out_of_memory(waiter, error))
             self.waiting.remove(waiter.number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from denoisert.runtime.devices.device import Memory
+from denoisert.runtime.errors import EngineError
 from denoisert.runtime.loop.arena import Arena, Lease
 from denoisert.runtime.loop.slot import Slot
 from denoisert.runtime.loop.waiting import Waiter
@@ -43,6 +44,7 @@ class Seats:
 
         Raises:
             MemoryError: the machine has no room; nothing has changed.
+            EngineError: the device failed; nothing has changed.
         """
         place = None
         if len(self.running) < self.count:
@@ -51,7 +53,7 @@ class Seats:
             return False
         try:
             slot = self._enter(waiter, place)
-        except MemoryError:
+        except (MemoryError, EngineError):
             self.arena.forget(waiter.work.table)
             raise
         self._places[slot.index] = self.running[slot.number] = slot

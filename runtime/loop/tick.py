@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter_ns
 from typing import NamedTuple
 
-from denoisert.runtime.errors import CaptureError, DeviceLost, EngineError
+from denoisert.runtime.errors import CaptureError, DeviceLost, EngineError, OutOfMemory
 from denoisert.runtime.loop.pool import Pool
 
 
@@ -33,14 +33,15 @@ def tick(pool: Pool) -> TickTime:
     """
     start = perf_counter_ns()
     pool.admit()
-    bound = pool.prepare()
     slots = len(pool.active)
     engine_start = perf_counter_ns()
     try:
+        bound = pool.prepare()
+        engine_start = perf_counter_ns()
         update = pool.memory.tick(bound, pool.active)
     except DeviceLost:
         raise  # nobody behind these works fares better: the thread ends, and with it every ticket
-    except (EngineError, CaptureError) as error:
+    except (EngineError, CaptureError, OutOfMemory) as error:
         pool.fail(error)
         now = perf_counter_ns()
         return TickTime(start, engine_start, now, now, slots)

@@ -206,6 +206,14 @@ class TorchMemory:
         """The buffers of an engine's lanes first .. first + count - 1."""
         return self._lanes[engine].slices(first, count)
 
+    def bind(self, engine: int, first: int, bucket: int) -> Bound:
+        """An engine's call on its lanes first .. first + bucket - 1; see `Memory.bind`.
+
+        What the engine allocates and copies for it is ordered by the stream that it will run on.
+        """
+        with self._stage.guarded("an engine call"):
+            return self._denoisers[engine].engine.bind(bucket, self.buffers(engine, first, bucket))
+
     def tick(self, calls: Sequence[Bound], slots: Sequence[Slot]) -> Update:
         """Launch one round and see what the last one brought; see `Memory.tick`.
 
