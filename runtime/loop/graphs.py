@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -108,22 +109,22 @@ class Graphs:
             return
         self._missed += 1
         launch()
-        if key.is_capturable:
-            self.capture(key, launch)
+        self.capture(key, launch)
 
     def capture(self, key: TickKey, launch: Callable[[], None]) -> None:
-        """Record a round without running it, unless it has been recorded.
+        """Record a round without running it, unless it has been recorded or an engine forbids it.
 
         Raises:
             CaptureError: something in it cannot be captured.
         """
-        if key in self._graphs:
+        if key in self._graphs or not key.is_capturable:
             return
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.stream(self._stream):
                 self._record(graph, launch)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
+            self._pool = torch.cuda.graph_pool_handle()  # torch may believe it still records there
             raise CaptureError(
                 f"a tick of {len(key.calls)} engine call(s) cannot be captured: {error}. Open the "
                 "runtime without graphs, or report the operator that is named."
@@ -139,13 +140,18 @@ class Graphs:
         graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
         try:
             launch()
-        finally:
-            graph.capture_end()
+        except BaseException:
+            with suppress(RuntimeError):  # that the capture is invalid; the cause is on its way
+                graph.capture_end()
+            raise
+        graph.capture_end()
 
     def forget(self) -> None:
         """Drop every graph: the buffers they were made for have moved."""
         self._dropped += len(self._graphs)
         self._graphs.clear()
+        # With its last graph torch gives a memory pool up and refuses to record into it again.
+        self._pool = torch.cuda.graph_pool_handle()
 
     def counts(self) -> Mapping[str, float]:
         """Captures, replays, misses and graphs that were dropped."""
