@@ -149,7 +149,7 @@ def test_a_lost_device_is_not_survived(steady, kernel_device):
         tick(pool)
     refuse(pool.memory._stage, FAILED)
     pool.submit(work(wide_table(3, 2, taps=1), priority=1))
-    with pytest.raises(DeviceLost, match="a larger column space: injected"):
+    with pytest.raises(DeviceLost, match="a slot: injected"):
         tick(pool)
 
 
