@@ -107,7 +107,7 @@ def _masks(record: r.Record, row: Row, matrix: Floats) -> Integers:
     used = (matrix != 0) @ bits
     guided = int((matrix[: record.form.argument_row(0)].any(axis=0)) @ bits)
     reads_guided = matrix[:, record.form.guided] != 0
-    reads_guided[-1] = any(product.source == record.form.guided for product in row.products)
+    reads_guided[-1] = any(record.form.guided in product[2:4] for product in row.products)
     masks: Integers = np.where(reads_guided, used | guided, used)
     masks[-1] = guided if reads_guided[-1] else 0
     return masks

@@ -152,7 +152,8 @@ def vectors_kernel(
         tl.store(rules_ptr + slot, 0, mask=is_first)
         return
     rule = tl.load(spec + RULE).to(tl.int32)
-    tl.store(counts_ptr + slot, tl.load(spec + RULE_VECTORS).to(tl.int32), mask=is_first)
+    count = tl.load(spec + RULE_VECTORS).to(tl.int32)
+    tl.store(counts_ptr + slot, count, mask=is_first)
     tl.store(rules_ptr + slot, rule, mask=is_first)
     if rule == 0:
         return
@@ -168,7 +169,7 @@ def vectors_kernel(
     )  # fmt: skip
     for m in tl.static_range(VECTORS):
         at = vectors_ptr + (slot.to(tl.int64) * VECTORS + m) * pitch + offs
-        tl.store(at, rows[m], mask=mask & (masks[m] != 0))
+        tl.store(at, rows[m], mask=mask & (m < count))  # a vector without terms is 0
 
 
 @triton.jit(do_not_specialize=("parts", "channels"), do_not_specialize_on_alignment=("ratios_ptr",))

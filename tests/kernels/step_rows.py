@@ -55,8 +55,8 @@ def products_of(rng, form, elements, registers):
     """16 products: maps 1, external, D_o, G, register, branch and draw; every source; ranges."""
     sources = [0, form.branch(0), form.guided, form.estimate(0), form.estimate(1)]
     sources += [form.draw(0), form.draw(1), form.external(0), form.one, form.registers - 1]
-    maps = [-1, form.external(form.externals - 1), form.estimate(0), form.estimate(1)]
-    maps += [0, form.branch(form.branches - 1), form.guided, form.draw(1)]
+    maps = [form.guided, -1, form.external(form.externals - 1), form.estimate(0)]
+    maps += [form.estimate(1), 0, form.branch(form.branches - 1), form.draw(1)]
     found = []
     for index in range(MOST_PRODUCTS):
         first, last = sorted(rng.integers(0, elements + 1, 2))
@@ -184,21 +184,19 @@ def truth_of(case):
     weights = None if case.weights is None else case.weights.astype(np.float64)
     given = {"weights": weights, "thresholds": case.thresholds}
     registers, taps = reference.step(z, row, **given)
-    errors = np.zeros_like(z)
-    for q, (external, _) in enumerate(case.around.recorded):
-        errors[form.draw(q)] = NOISE if external < 0 else 0.0
+    errors = column_errors(case)
     if row.vectors is not None:
         z[form.guided] = reference.guide(reference.combine(z, row.vectors), weights)
-        errors[form.guided] = reference.guide(_errors(z, errors, row.vectors), np.abs(weights))
+        errors[form.guided] = reference.guide(errors_of(z, errors, row.vectors), np.abs(weights))
     for order, terms in enumerate(row.arguments):
         if terms is not None:
             u = reference.combine(z, terms)[0]
             at = form.estimate(order)
             z[at] = reference.operate(u, row.operations[order], case.thresholds[order])
-            own = _errors(z, errors, terms)[0]
+            own = errors_of(z, errors, terms)[0]
             errors[at] = _through(u, own, row.operations[order], case.thresholds[order])
     allowed = [
-        np.zeros_like(found) if terms is None else _errors(z, errors, terms)
+        np.zeros_like(found) if terms is None else errors_of(z, errors, terms)
         for found, terms in ((registers, row.registers), (taps, row.taps))
     ]
     for product in row.products:
@@ -213,7 +211,15 @@ def truth_of(case):
     return Truth(registers, taps, *allowed)
 
 
-def _errors(z, errors, terms):
+def column_errors(case):
+    """Errors of the columns that a row finds: those of the noise."""
+    errors = np.zeros(case.columns.shape)
+    for q, (external, _) in enumerate(case.around.recorded):
+        errors[case.form.draw(q)] = NOISE if external < 0 else 0.0
+    return errors
+
+
+def errors_of(z, errors, terms):
     """Bounds of sums over columns that have errors themselves."""
     found = np.zeros((len(terms.coefficients), z.shape[1]))
     for row, coefficients in zip(found, np.abs(terms.coefficients), strict=True):
