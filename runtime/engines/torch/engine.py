@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from typing import Final
 
 import torch
@@ -32,7 +32,8 @@ class TorchEngine:
 
     A graph with a dynamic first dimension is served at any lane count up to 16; one with a fixed
     first dimension at that count only. Each count is specialised when it is first used: shapes are
-    folded, and what torch can write into given memory has its place in one arena per bound call.
+    folded, and what torch can write into given memory has its place in an arena. Calls that one
+    thread binds share it, so they run one after the other.
     Convolution, attention and normalisation have no such form in torch: their results come from
     torch's allocator, which under a captured CUDA graph is the graph's own pool.
 
@@ -59,9 +60,12 @@ class TorchEngine:
         self._constants: dict[tuple[str, int], Tensor] = {}  # on the device; 0 serves all buckets
         self._plans: dict[int, Plan] = {}
         self._lock = Lock()
+        self._own = local()
 
     def workspace_bytes(self, bucket: int) -> int:
-        """The arena of one bound call; what torch's allocator serves comes on top.
+        """The arena of a bound call; what torch's allocator serves comes on top.
+
+        Calls that one thread binds share the largest of their arenas.
 
         Raises:
             OutOfProfile: the bucket does not exist.
@@ -98,7 +102,7 @@ class TorchEngine:
         with reported("binding"):
             found, constants = self._ready(bucket)
             placed = place_buffers(self.inputs, self.outputs, bucket, buffers, self._device)
-            arena = torch.empty(found.arena_bytes, dtype=torch.uint8, device=self._device)
+            arena = self._arena(found.arena_bytes)
             given = {name: placed.tensors[name] for name in found.program.inputs}
             shown = {port.name: placed.tensors[port.name] for port in self.outputs}
             actions = Binder(found, constants | given, shown, arena).actions()
@@ -130,7 +134,15 @@ class TorchEngine:
         """Release the weights; they go with the last bound call. Twice is harmless."""
         with self._lock:
             self._graph = None
-            self._constants, self._plans = {}, {}
+            self._constants, self._plans, self._own = {}, {}, local()
+
+    def _arena(self, nbytes: int) -> Tensor:
+        """This thread's arena, a larger one where it does not suffice."""
+        known: Tensor | None = getattr(self._own, "arena", None)
+        if known is None or known.numel() < nbytes:
+            known = torch.empty(nbytes, dtype=torch.uint8, device=self._device)
+            self._own.arena = known
+        return known[:nbytes]
 
     def _ready(self, bucket: int) -> tuple[Plan, dict[str, Tensor]]:
         """A plan and its constants on the device."""

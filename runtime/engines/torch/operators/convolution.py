@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
@@ -18,8 +18,7 @@ from denoisert.runtime.engines.torch.operators.call import (
     Y,
 )
 
-CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
-TRANSPOSED = (torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d)
+MOST_DIMENSIONS = 3
 AVERAGES = (
     torch.nn.functional.avg_pool1d,
     torch.nn.functional.avg_pool2d,
@@ -40,23 +39,42 @@ def convolution(site: Site) -> Call:
     pads = _pads(site, kernel, strides, dilations)
     plain, padding = _symmetric(pads)
     group = site.node.integer("group", 1)
-    function = site_function(site, CONVOLUTIONS)
+    _check_dimensions(site)
+    none = (0,) * len(kernel)
     if plain:
-        return Call(function, (X, Y, site.optional(2), strides, padding, dilations, group))
+        options = (strides, padding, dilations, False, none, group)
+        return Call(convolve, (X, Y, site.optional(2), *options))
     widths = tuple(width for pair in reversed(pads) for width in pair)
-    arguments = (X, Y, widths, site.optional(2), strides, dilations, group)
-    return Call(padded_convolution, arguments)
+    options = (strides, none, dilations, False, none, group)
+    return Call(padded_convolution, (X, Y, widths, site.optional(2), *options))
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *options: object) -> Tensor:
+    """A convolution in the full precision of its type.
+
+    torch's public functions read global switches, and by default compute float32 in TF32 on CUDA;
+    this form takes the choice with the call. cuDNN times its kernels at the first call of a shape.
+
+    Args:
+        x: (lanes, C, ...).
+        weight: of the file.
+        bias: (channels,) or None.
+        options: strides, padding, dilations, whether it is transposed, output padding, group.
+    """
+    return SWITCHED(x, weight, bias, *options, **SWITCHES)
+
+
+SWITCHED: Callable[..., Tensor] = torch._convolution
+SWITCHES: Mapping[str, bool] = MappingProxyType(
+    {"benchmark": True, "deterministic": False, "cudnn_enabled": True, "allow_tf32": False}
+)
 
 
 def padded_convolution(
-    x: Tensor, weight: Tensor, widths: tuple[int, ...], *options: object
+    x: Tensor, weight: Tensor, widths: tuple[int, ...], bias: Tensor | None, *options: object
 ) -> Tensor:
-    """Pad with zeros, then convolve; options are bias, strides, dilations and group."""
-    bias, strides, dilations, group = options
-    wider = torch.nn.functional.pad(x, widths)
-    convolve: Function = CONVOLUTIONS[x.dim() - 3]
-    found: Tensor = convolve(wider, weight, bias, strides, 0, dilations, group)
-    return found
+    """Pad with zeros, then convolve."""
+    return convolve(torch.nn.functional.pad(x, widths), weight, bias, *options)
 
 
 def transposed(site: Site) -> Call:
@@ -66,33 +84,35 @@ def transposed(site: Site) -> Call:
     extra = site.node.integers("output_padding") or (0,) * len(kernel)
     plain, padding = _symmetric(pads)
     group = site.node.integer("group", 1)
-    function = site_function(site, TRANSPOSED)
-    options = (X, Y, site.optional(2), strides)
+    _check_dimensions(site)
     if plain:
-        return Call(function, (*options, padding, extra, group, dilations))
-    return Call(cut_transposed, (X, Y, pads, *options[2:], extra, group, dilations))
+        options = (strides, padding, dilations, True, extra, group)
+        return Call(convolve, (X, Y, site.optional(2), *options))
+    none = (0,) * len(kernel)
+    options = (strides, none, dilations, True, extra, group)
+    return Call(cut_transposed, (X, Y, pads, site.optional(2), *options))
 
 
-def cut_transposed(x: Tensor, weight: Tensor, pads: Pairs, *options: object) -> Tensor:
+def cut_transposed(
+    x: Tensor, weight: Tensor, pads: Pairs, bias: Tensor | None, *options: object
+) -> Tensor:
     """A transposed convolution without pads, cut by pads that differ from side to side."""
-    bias, strides, extra, group, dilations = options
-    convolve: Function = TRANSPOSED[x.dim() - 3]
-    found: Tensor = convolve(x, weight, bias, strides, 0, extra, group, dilations)
+    found = convolve(x, weight, bias, *options)
     for axis, (before, after) in enumerate(pads, 2):
         found = found.narrow(axis, before, found.shape[axis] - before - after)
     return found
 
 
-def site_function(site: Site, functions: Sequence[Function]) -> Function:
-    """The function for the number of dimensions.
+def _check_dimensions(site: Site) -> int:
+    """How many there are besides lanes and channels.
 
     Raises:
         BuildError: there are more than three.
     """
     dimensions = site.rank() - 2
-    if not 1 <= dimensions <= len(functions):
+    if not 1 <= dimensions <= MOST_DIMENSIONS:
         raise site.refusal(f"has {dimensions} dimensions; the torch engine knows one to three")
-    return functions[dimensions - 1]
+    return dimensions
 
 
 def pooled(functions: Sequence[Function], site: Site) -> Call:
@@ -102,7 +122,7 @@ def pooled(functions: Sequence[Function], site: Site) -> Call:
     plain, padding = _symmetric(_pads(site, kernel, strides, dilations))
     if not plain:
         raise site.refusal("pads its two sides differently")
-    function = site_function(site, functions)
+    function = functions[_check_dimensions(site) - 1]
     ceiling = site.node.integer("ceil_mode", 0) == 1
     if functions is LARGEST:
         return Call(function, (X, kernel, strides, padding, dilations, ceiling))

@@ -161,14 +161,14 @@ def test_a_call_equals_the_pure_function(model, tmp_path):
 def test_two_threads_run_two_calls_of_one_engine(tmp_path):
     engine = engine_of(tmp_path, planned())
     sets = [draw(engine, 2, seed=i) for i in range(2)]
-    wanted = [outputs_of(engine, 2, buffers)["y"] for buffers in sets]
-    bounds = [engine.bind(2, buffers) for buffers in sets]
+    wanted = [outputs_of(engine, 2, buffers)["y"].clone() for buffers in sets]
     wrong = []
 
     def work(number):
+        bound = engine.bind(2, sets[number])  # in this thread: calls of one thread share an arena
         for _ in range(100):
             sets[number]["y"].fill_(77)
-            bounds[number].run()
+            bound.run()
             if not torch.equal(sets[number]["y"], wanted[number]):
                 wrong.append(number)
 
@@ -178,6 +178,21 @@ def test_two_threads_run_two_calls_of_one_engine(tmp_path):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_calls_bound_in_one_thread_share_the_largest_arena(tmp_path):
+    engine = engine_of(tmp_path, planned())
+    first, *later = (engine._arena(engine.workspace_bytes(lanes)) for lanes in (3, 1, 2))
+    assert {each.data_ptr() for each in later} == {first.data_ptr()}
+    larger = engine._arena(engine.workspace_bytes(16))
+    assert larger.numel() == engine.workspace_bytes(16)
+    assert engine._arena(1).data_ptr() == larger.data_ptr()
+    sets = [draw(engine, lanes, seed=lanes) for lanes in (1, 3)]
+    bounds = [engine.bind(lanes, each) for lanes, each in zip((1, 3), sets, strict=True)]
+    for lanes, bound, each in zip((1, 3), bounds, sets, strict=True):
+        bound.run()
+        inputs = {port.name: each[port.name] for port in engine.inputs}
+        assert relative(each["y"], engine.function(lanes)(inputs)["y"]) < 1e-6
 
 
 def test_a_failing_call_is_an_engine_error_and_the_next_one_runs(tmp_path):
