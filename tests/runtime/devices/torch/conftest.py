@@ -55,10 +55,12 @@ def breaking(placed, breaking_toy, kernel_device):
     return placed(breaking_toy, kernel_device)
 
 
-@pytest.fixture(autouse=True)
-def full_float32():
-    """Convolutions in float32, not in TF32."""
-    before = torch.backends.cudnn.allow_tf32
+@pytest.fixture(autouse=True, scope="module")
+def settings():
+    """Convolutions in float32, not in TF32; one thread, the networks are too small for two."""
+    before = torch.backends.cudnn.allow_tf32, torch.get_num_threads()
     torch.backends.cudnn.allow_tf32 = False
+    torch.set_num_threads(1)
     yield
-    torch.backends.cudnn.allow_tf32 = before
+    torch.backends.cudnn.allow_tf32 = before[0]
+    torch.set_num_threads(before[1])

@@ -42,12 +42,12 @@ def refuse(stage, error, after=0):
 def test_a_work_that_finds_no_room_ends_alone(steady, kernel_device, error, kind, after):
     """In the middle of a larger space; the old one stays, the same work fits later."""
     pool = torch_pool(steady, kernel_device, slots=2)
-    each = work(flow_table(steps=4), (3, 1), seed=2)
+    each = work(flow_table(steps=3), (3, 1), seed=2)
     number = pool.submit(each)
     tick(pool)
     form = pool.memory.form
     allow = refuse(pool.memory._stage, error, after)
-    wide = work(wide_table(3, 2, taps=2), seed=3)
+    wide = work(wide_table(3, 1, taps=2), seed=3)
     refused = pool.submit(wide)
     tick(pool)
     outcome = pool.take(refused)
@@ -64,7 +64,7 @@ def test_a_work_that_finds_no_room_ends_alone(steady, kernel_device, error, kind
 
 def test_tapes_that_find_no_room_end_their_work_alone(steady, kernel_device):
     pool = torch_pool(steady, kernel_device, slots=3)
-    first, second = (work(wide_table(3, 3, taps=1), seed=seed) for seed in (3, 4))
+    first, second = (work(wide_table(3, 2, taps=1), seed=seed) for seed in (3, 4))
     number = pool.submit(first)
     tick(pool)
     allow = refuse(pool.memory._stage, FULL)

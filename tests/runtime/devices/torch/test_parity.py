@@ -156,7 +156,7 @@ def anything(seed, ports=1, scalars=0):
 def test_parts_ports_scalars_rules_products(check, time):
     """Two parts, two output ports, two more scalars, three conditions."""
     toy = perceptron(seed=12, layout=drafts.LAYOUT, ports=2, scalars=("size", "second"), time=time)
-    check(toy, [anything(seed, ports=2, scalars=2) for seed in range(4)], slots=2)
+    check(toy, [anything(seed, ports=2, scalars=2) for seed in (1, 3)], slots=2)
 
 
 @pytest.mark.slow
