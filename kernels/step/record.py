@@ -38,6 +38,16 @@ class Record(NamedTuple):
 
     form: Form
 
+    def __repr__(self) -> str:
+        """Every position: Triton's cache on disk knows a constant by nothing but its text."""
+        form = self.form
+        columns = (form.estimate(0), form.draw(0), form.external(0), form.one, form.columns)
+        rows = (form.argument_row(0), form.register_row(0), form.tap_row(0), form.rows)
+        own = {
+            k: getattr(self, k) for k, kind in vars(Record).items() if isinstance(kind, property)
+        }
+        return f"Record({form}, columns={columns}, rows={rows}, {own})"
+
     @property
     def has_operations(self) -> bool:
         """Whether kernels of this space know operations and products."""

@@ -217,3 +217,11 @@ def test_masks_have_room_for_every_column(form):
     assert form.columns <= 63
     assert form.registers <= 31  # bits of STORED
     assert Record(form).floats < 1 << 15
+
+
+@pytest.mark.parametrize("name", ["masks", "pages", "floats", "has_operations", "is_wide"])
+def test_moving_a_position_changes_the_text_of_the_record(name):
+    """Triton finds a compiled kernel on disk by it: an old kernel must not read a new layout."""
+    moved = type("Moved", (Record,), {name: property(lambda _: 99)})
+    assert repr(moved(SMALL)) != repr(Record(SMALL))
+    assert len({repr(Record(form)) for form in FORMS}) == len(FORMS)
