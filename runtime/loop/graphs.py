@@ -138,13 +138,13 @@ class Graphs:
     def _record(self, graph: torch.cuda.CUDAGraph, launch: Callable[[], None]) -> None:
         """Capture on the current stream; other threads may use the device meanwhile."""
         graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+        ignored: tuple[type[Exception], ...] = (RuntimeError,)  # after a failure, which says why
         try:
             launch()
-        except BaseException:
-            with suppress(RuntimeError):  # that the capture is invalid; the cause is on its way
+            ignored = ()
+        finally:
+            with suppress(*ignored):
                 graph.capture_end()
-            raise
-        graph.capture_end()
 
     def forget(self) -> None:
         """Drop every graph: the buffers they were made for have moved."""

@@ -190,7 +190,7 @@ class Neighbour(threading.Thread):
                     there = torch.randn(64, 64).pin_memory().to(CUDA, non_blocking=True)
                     (there @ there).sum().item()
                     self.rounds += 1
-        except BaseException as caught:
+        except RuntimeError as caught:
             self.error = caught
 
     def stop(self):

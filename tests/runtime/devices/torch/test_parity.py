@@ -124,15 +124,8 @@ def test_recorded_noise_is_read_from_its_pages(check, toy):
     matrix = blank(form, 3)
     first = form.register_row(0)
     matrix[1:, first, [0, form.branch(0), form.draw(0), form.draw(1)]] = 0.9, -0.2, 0.5, 0.3
-    table = assemble(
-        form,
-        matrix,
-        externals=("noise",),
-        external_index=np.arange(4)[:, None],
-        noise_source=(0, -1),
-        model_time=np.full((4, 1), 0.5),
-    )
-    check(toy, [work(table, (3,), seed=2, externals={"noise": recorded})])
+    table = assemble(form, matrix, external_index=np.arange(4)[:, None], noise_source=(0, -1))
+    check(toy, [work(table, (3,), seed=2, externals={"buffer0": recorded})])
 
 
 def anything(seed, ports=1, scalars=0):
