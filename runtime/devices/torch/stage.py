@@ -107,8 +107,8 @@ class Stage:
 
     def _failure(self, what: str, error: RuntimeError) -> EngineError:
         try:
-            if self.is_cuda:
-                torch.cuda.synchronize(self.device)
+            if self.stream is not None:
+                self.stream.synchronize()  # of the whole device it would fail beside a capture
         except RuntimeError as again:
             return DeviceLost(
                 f"{what} failed on {self.device}, and so does everything after it: {again}. The "

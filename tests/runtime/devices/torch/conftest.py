@@ -55,6 +55,14 @@ def breaking(placed, breaking_toy, kernel_device):
     return placed(breaking_toy, kernel_device)
 
 
+@pytest.fixture(autouse=True)
+def quiet_device():
+    """Calls of one engine share its arena: what a test has left running ends before the next."""
+    yield
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def settings():
     """Convolutions in float32, not in TF32; one thread, the networks are too small for two."""

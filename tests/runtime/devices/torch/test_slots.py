@@ -124,9 +124,11 @@ def test_warming_disturbs_nobody(steady, kernel_device, is_busy):
         assert_same(pool.take(number), torch_alone(steady, each, kernel_device))
 
 
-def test_pools_on_one_engine_take_turns(steady, kernel_device):
+def test_pools_take_turns(placed, steady, kernel_device):
+    """In one thread, each on an engine and a stream of its own."""
     works = [work(flow_table(DDIM(eta=1.0), 3), (label, 1), seed=label) for label in (2, 5)]
-    pools = [torch_pool(steady, kernel_device, slots=1) for _ in works]
+    denoisers = [placed(pointwise(), kernel_device) for _ in works]
+    pools = [torch_pool(each, kernel_device, slots=1) for each in denoisers]
     for pool, each in zip(pools, works, strict=True):
         pool.submit(each)
     while not all(pool.is_idle for pool in pools):
