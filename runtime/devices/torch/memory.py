@@ -234,14 +234,15 @@ class TorchMemory:
     def warm(self, calls: Sequence[Sequence[Bound]]) -> None:
         """Compile kernels and capture rounds; see `Memory.warm`."""
         with self._stage.guarded("warming"):
+            if not self._live:  # kernels come into being, and nothing happens: no slot has a work
+                self._passes.run(self._space, Wanted(True, self._space.record.has_operations))
+                launch.step(self._space)
             for each in calls:
                 key = TickKey(tuple(each), self.form, Wanted())
                 for lanes in self._lanes:
                     lanes.cast()
                 for call in each:
                     call.run(self._stage.stream)
-                if not self._live:
-                    launch.step(self._space)  # of no slot: it is compiled, and nothing happens
                 self._rounds.capture(key, partial(self._launch, each, Wanted()))
 
     def _wanted(self, slots: Sequence[Slot]) -> Wanted:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from denoisert.kernels.step.record import FORMS
 from denoisert.runtime.loop.graphs import Eager
 from denoisert.runtime.loop.tick import tick
 from denoisert.runtime.sampling.guidance import CFG
@@ -119,3 +120,14 @@ def test_calls_are_bound_once_for_a_place(denoiser, kernel_device):
         pool.submit(work(SOME))
         finish(pool)
     assert [bucket for bucket, _ in spy.binds] == [1, 2]
+
+
+def test_warming_runs_the_passes_of_the_space(denoiser, kernel_device):
+    """So that no kernel is compiled in the middle of a work; the smallest has no quantiles."""
+    pool = torch_pool(denoiser, kernel_device, slots=1)
+    passes, wanted = pool.memory._passes, []
+    passes.run = lambda space, which: wanted.append(which)
+    pool.warm()
+    pool.memory.grow(FORMS[1])
+    pool.warm()
+    assert wanted == [(True, False), (True, True)]

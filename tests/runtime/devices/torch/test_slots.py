@@ -114,7 +114,8 @@ def test_a_pool_idles_and_wakes(steady, kernel_device):
 @pytest.mark.parametrize("is_busy", [False, True], ids=["idle", "busy"])
 def test_warming_disturbs_nobody(steady, kernel_device, is_busy):
     pool = torch_pool(steady, kernel_device, slots=2)
-    works = [work(flow_table(DDIM(eta=1.0), 4, CFG(2.0)), (4, s), seed=s) for s in range(2)]
+    table = flow_table(DDIM(eta=1.0), 4, CFG(2.0, rescale=0.5))
+    works = [work(table, (4, s), seed=s) for s in range(2)]
     numbers = [pool.submit(each) for each in works]
     for _ in range(2 * is_busy):
         tick(pool)
