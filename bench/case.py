@@ -16,6 +16,7 @@ from denoisert.runtime.measure.record import Machine, Record
 Run = Callable[[], object]
 Extra = dict[str, float | str]
 
+SHELF = Path(__file__).parents[1] / "demo" / "shapes"  # ignored by git
 SAMPLE_MS = 1.0  # one timed sample of a short call lasts about as long, by repeating it
 
 
@@ -40,12 +41,14 @@ class Setting:
         machine: where.
         bundle: folder of the digits bundle.
         provider: measure only this one, or None for all.
+        shelf: folder of networks with random weights, written when they are wanted.
     """
 
     size: Size
     machine: Machine
     bundle: Path
     provider: str | None = None
+    shelf: Path = SHELF
 
     def chosen(self, providers: Mapping[str, Run]) -> dict[str, Run]:
         """The providers that this run asks for."""

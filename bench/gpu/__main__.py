@@ -1,31 +1,34 @@
-"""python -m bench.gpu [--dry] [--out FOLDER] [--limit-s N]: all that only a GPU can tell.
+"""python -m bench.gpu [--dry] [--only NAME..] [--out FOLDER] [--limit-s N]: all a GPU can tell.
 
-Unattended, in at most 8 minutes: facts, tests, sanitizer, kernels, loops, TensorRT-RTX; each in a
-process of its own, every record written at once. `--dry` runs the same on a CPU at the smallest
-size.
+Unattended, in at most 8 minutes: facts, tests, kernels, loops, sanitizer, TensorRT-RTX; each in a
+process of its own, every record written at once. What fails is said and costs no other phase.
+`--dry` runs the same on a CPU at the smallest size.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from bench.gpu.child import Ending, run
 from bench.gpu.machine import ROOT, gpu, machine
-from bench.gpu.phases import Phase, dry, full
+from bench.gpu.phases import Folders, Phase, dry, full
+from bench.gpu.summary import lines
 from bench.run import slug
 from denoisert.runtime.measure.against import read
 from denoisert.runtime.measure.record import Record
 
-Phases = Callable[[Path], list[Phase]]
-
 LIMIT_S = 480.0
-SHOWN = ("error", "non_network_percent", "first_picture_s")
+SHARED, ROOM = Path("/dev/shm"), 24 * 2**30  # bytes: SDXL's weights and the others'
 INTERPRETED = {"TRITON_INTERPRET": "1"}
+# Plugins that a machine happens to have may want what the project does not configure.
+PYTEST = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,52 +41,59 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not options.dry and not gpu():
         print("nvidia-smi names no GPU; --dry runs every phase on the CPU.")
         return 2
-    if options.dry and options.out is None:
-        with TemporaryDirectory() as folder:
-            return _run(dry, Path(folder), options.limit_s, {**os.environ, **INTERPRETED})
-    out = options.out or ROOT / "bench" / "results"
-    environment = {**os.environ, **(INTERPRETED if options.dry else {})}
-    return _run(dry if options.dry else full, out, options.limit_s, environment)
+    environment = {**os.environ, **PYTEST, **(INTERPRETED if options.dry else {})}
+    with TemporaryDirectory() as kept, TemporaryDirectory(dir=_roomy()) as shelf:
+        out = options.out or (Path(kept) if options.dry else ROOT / "bench" / "results")
+        made = partial(_phases, dry if options.dry else full, options.only)
+        return _run(made, (out, Path(shelf)), options.limit_s, environment)
 
 
-def _run(phases: Phases, folder: Path, limit_s: float, environment: dict[str, str]) -> int:
+def _roomy() -> Path | None:
+    """Memory for the weights where there is enough; else the folder of temporary files."""
+    is_roomy = SHARED.is_dir() and shutil.disk_usage(SHARED).free > ROOM
+    return SHARED if is_roomy else None
+
+
+def _phases(
+    make: Callable[[Folders], list[Phase]], only: Sequence[str], folders: Folders
+) -> list[Phase]:
+    return [phase for phase in make(folders) if not only or phase.name in only]
+
+
+def _run(
+    phases: Callable[[Folders], list[Phase]],
+    folders: tuple[Path, Path],
+    limit_s: float,
+    environment: dict[str, str],
+) -> int:
     where, start = machine(), perf_counter()
+    folder, shelf = folders
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / f"{slug(where.device)}-gpu-{where.date[:10]}.jsonl"
     endings = []
-    for phase in phases(out):
+    for phase in phases(Folders(out, shelf)):
         print(f"== {phase.name}", flush=True)
         left_s = limit_s - (perf_counter() - start)
         endings.append(run(phase, left_s, out, where, environment))
         print(f"== {_said(endings[-1])}", flush=True)
-    _summary(endings, out, where.date)
+    records = [record for record in _read(out) if record.machine.date >= where.date]
+    print("", *lines(records), "== phases", *map(_said, endings), sep="\n")
+    print(f"{len(records)} records in {out}")
     return int(any(ending.is_failure for ending in endings))
+
+
+def _read(out: Path) -> list[Record]:
+    return read(out) if out.exists() else []
 
 
 def _said(ending: Ending) -> str:
     return f"{ending.phase.name:20} {ending.state:12} {ending.seconds:6.1f} s  {ending.why}"
 
 
-def _summary(endings: list[Ending], out: Path, since: str) -> None:
-    """Few words a line: the end of the output is what a remote caller sees."""
-    print("\n== loops")
-    records = read(out) if out.exists() else []
-    for record in records:
-        if record.machine.date >= since and record.case.startswith("loop/"):
-            print(f"{record.case:48} {record.provider:30} {_figures(record)}")
-    print("\n== phases", *map(_said, endings), sep="\n")
-    print(f"{len(records)} records in {out.name}")
-
-
-def _figures(record: Record) -> str:
-    shown = {key: record.extra.get(key, "") for key in SHOWN}
-    rest = ", ".join(f"{key} {value}" for key, value in shown.items())
-    return f"{record.median:9.4g} {record.unit}, {rest}"
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
     parser.add_argument("--dry", action="store_true", help="on the CPU, at the smallest size")
+    parser.add_argument("--only", nargs="+", default=[], help="names of phases")
     parser.add_argument("--out", type=Path, help="folder of the file of records")
     parser.add_argument("--limit-s", type=float, default=LIMIT_S, help="seconds of the whole run")
     return parser

@@ -1,72 +1,81 @@
-"""Device kernels beside their roofline: one launch over all slots, data in the cache or not."""
+"""Device kernels beside their roofline, a copy and torch: one launch over all slots."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from math import prod
 
 import torch
 
-from bench.case import Case, Run, Setting, Size, summary, timed
-from bench.gpu import launch
-from bench.gpu.clock import cold_ms, warm_ms
-from bench.roofline import KERNELS, LATENTS, SLOTS, Kernel, case_name, philox
+from bench.case import Case, Setting, Size, summary, timed
+from bench.failures import Failures
+from bench.gpu.clock import times
+from bench.gpu.makers import WIDE, Maker, makers
+from bench.gpu.memory import Launch
+from bench.gpu.yardstick import Copy, Extra, against, copy
+from bench.loop.launches import launches
 from bench.run import run
+from bench.work import KERNELS, LATENTS, SLOTS, Kernel, case_name
 from denoisert.runtime.measure.percentiles import percentile
 from denoisert.runtime.measure.record import Record
 
-OURS = "denoisert"
-REPEATS = 30
-MAKERS: dict[str, Callable[[str, int, int], Run]] = {
-    "philox normals": launch.philox,
-    "gram 2 vectors": launch.gram_2,
-    "gram 4 vectors": launch.gram_4,
-    "rule cfg rescale": launch.rule,
-    "quantile 0.995": launch.quantile,
-    "lanes gather": launch.lanes,
-}
+SIZES = [(prod(latent), slots) for latent in reversed(LATENTS) for slots in SLOTS]
+TINY = (777, 2)  # no block divides it
+COUNTED = SIZES[-2:]  # where launches are counted; how many there are depends on no size
 
 
 def cases(size: Size) -> list[Case]:
-    """Every kernel but `step`, on every latent and number of slots; TINY takes one odd size."""
-    sizes = [(prod(latent), slots) for latent in LATENTS for slots in SLOTS]
+    """Every kernel on every latent and number of slots, the largest first; TINY takes one size."""
+    sizes = SIZES if size is Size.FULL else [TINY]
     return [
         Case(case_name(kernel, *each), partial(_measure, kernel=kernel, size=each))
+        for each in sizes
         for kernel in KERNELS
-        if kernel.name in MAKERS
-        for each in (sizes if size is Size.FULL else [(777, 2)])
     ]
 
 
 def _measure(
     case: str, setting: Setting, *, kernel: Kernel, size: tuple[int, int]
 ) -> Iterator[Record]:
-    is_device = torch.cuda.is_available()
-    if setting.size is Size.FULL and not is_device:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if setting.size is Size.FULL and device == "cpu":
         return  # interpreted kernels have no time
-    device = "cuda" if is_device else "cpu"
-    providers = {OURS: lambda: MAKERS[kernel.name](device, *size)}
-    if kernel.work is philox:
-        providers["torch"] = lambda: _torch_normals(device, *size)
+    found: dict[str, Maker] = setting.chosen(makers(kernel.name, device))
+    yardstick = copy(kernel.work(*size).moved) if found and device == "cuda" else None
+    is_short = kernel.name.startswith("step") and not kernel.name.endswith(WIDE)
+    failures = Failures(case)
+    for name, make in found.items():
+        with failures.of(name):
+            record = _record((case, name), setting, make(device, *size), (kernel, size), yardstick)
+            yield replace(record, dtype="float16" if is_short else "float32")
+        torch.cuda.empty_cache()
+    failures.told()
+
+
+def _record(
+    names: tuple[str, str],
+    setting: Setting,
+    launch: Launch,
+    what: tuple[Kernel, tuple[int, int]],
+    yardstick: Copy | None,
+) -> Record:
+    kernel, size = what
     work = kernel.work(*size)
-    for name, make in setting.chosen(providers).items():
-        launched = make()
-        extra: dict[str, float | str] = {"bytes": work.moved, "flops": work.flops + work.wide}
-        if is_device:
-            values = warm_ms(launched, REPEATS)
-            cold = percentile(cold_ms(launched, REPEATS), 0.5)
-            extra["cold_ms"] = round(cold, 6)
-            extra["gb_per_s"] = round(work.moved / percentile(values, 0.5) / 1e6, 1)
-        else:
-            values = timed({name: launched}, setting)[name]
-            extra["note"] = "interpreted on a CPU"
-        yield summary(case, name, values, setting, warm_up=0, extra=extra)
-
-
-def _torch_normals(device: str, elements: int, slots: int) -> Run:
-    out = torch.empty(elements * slots, device=device)
-    return out.normal_
+    extra: Extra = {"bytes": work.moved, "flops": work.flops + work.wide}
+    if yardstick is None:
+        values = timed({names[1]: launch.run}, setting)[names[1]]
+        note = "on a CPU, kernels interpreted; torch.compile with backend 'eager'"
+        return summary(*names, values, setting, warm_up=0, extra={**extra, "note": note})
+    found = times(launch)
+    medians = percentile(found.warm, 0.5), percentile(found.cold, 0.5)
+    extra |= against(work.moved, *medians, yardstick)
+    extra["launched_ms"] = round(found.launched, 6)
+    if size in COUNTED:
+        launch.reset()
+        extra |= launches(launch.run, "cuda", 1, "a_call")
+    return summary(*names, found.warm, setting, warm_up=0, extra=extra)
 
 
 def main() -> None:

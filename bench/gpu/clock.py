@@ -1,16 +1,42 @@
-"""Milliseconds of a launch on a CUDA device, by events around replayed graphs."""
+"""Milliseconds of a launch on a CUDA device, by events, in three ways.
+
+Warm: replayed graphs of many launches, so that neither the host nor a cold cache shows. Cold: one
+replayed launch after the cache has been filled with something else. Launched: from the host, one
+call after the other, as a loop without graphs does it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
+from bench.gpu.memory import Launch
+
 LAUNCHES = 20  # of one captured graph, so that what its own start costs is shared
 WARM_UP = 3
-FLUSHED_BYTES = 2**28  # more than any second-level cache
+LONG_MS = 1.0  # a launch that is longer hides the start of its graph
+MOST_MS = 150.0  # of the timed launches of one kind
+REPEATS = (5, 30)  # least and most
+FLUSHED = 2**26  # float32 numbers, more than any second-level cache
+WAKING = 60  # passes over them: the clocks of an idle card rise within tens of milliseconds
 
 Run = Callable[[], object]
+
+
+class Times(NamedTuple):
+    """Milliseconds of one launch.
+
+    Args:
+        warm: each value the mean of one graph.
+        cold: single launches.
+        launched: mean of launches from the host.
+    """
+
+    warm: list[float]
+    cold: list[float]
+    launched: float
 
 
 def captured(run: Run, count: int = 1) -> Run:
@@ -36,28 +62,43 @@ def captured(run: Run, count: int = 1) -> Run:
     return graph.replay
 
 
-def warm_ms(run: Run, repeats: int) -> list[float]:
-    """Each value is the mean of one replayed graph of launches: data stay in the cache."""
-    replay = captured(run, LAUNCHES)
-    replay()
-    return [_elapsed_ms(replay) / LAUNCHES for _ in range(repeats)]
+def times(launch: Launch) -> Times:
+    """Time a launch in all three ways; long ones less often."""
+    flushed = torch.zeros(FLUSHED, device="cuda")
+    single = captured(launch.run)
+    for _ in range(WAKING):
+        flushed.sum()
+    launch.reset()
+    single()
+    one_ms = _elapsed_ms(launch.reset, single)
+    count = LAUNCHES if one_ms < LONG_MS else 1
+    least, most = REPEATS
+    repeats = max(least, min(most, round(MOST_MS / (one_ms * count))))
+    many = captured(launch.run, count) if count > 1 else single
+    warm = [_elapsed_ms(launch.reset, many) / count for _ in range(repeats)]
+
+    def flush() -> None:
+        launch.reset()
+        flushed.sum()  # read, not written: what it leaves in the cache needs no way back
+
+    cold = [_elapsed_ms(flush, single) for _ in range(repeats)]
+    return Times(warm, cold, _elapsed_ms(launch.reset, _repeated(launch.run, count)) / count)
 
 
-def cold_ms(run: Run, repeats: int) -> list[float]:
-    """Single launches, each after a write that fills the cache; the graph's start is in them."""
-    replay = captured(run)
-    flushed = torch.empty(FLUSHED_BYTES, dtype=torch.uint8, device="cuda")
-    values = []
-    for _ in range(repeats):
-        flushed.zero_()
-        values.append(_elapsed_ms(replay))
-    return values
-
-
-def _elapsed_ms(replay: Run) -> float:
+@torch.inference_mode()
+def _elapsed_ms(before: Run, run: Run) -> float:
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    before()
     start.record()
-    replay()
+    run()
     end.record()
     end.synchronize()
     return float(start.elapsed_time(end))
+
+
+def _repeated(run: Run, count: int) -> Run:
+    def loop() -> None:
+        for _ in range(count):
+            run()
+
+    return loop

@@ -1,6 +1,7 @@
 """What a GPU run does, in order of importance: commands with time limits.
 
-The limits add up to more than a run may take; what is left when its time is over is skipped.
+The limits add up to more than a run may take; what is left when its time is over is skipped, and
+`--only` runs it another time.
 """
 
 from __future__ import annotations
@@ -12,8 +13,14 @@ from pathlib import Path
 from bench.gpu.machine import ROOT
 
 MARKS = ("mark.gpu", "kernel_device")  # what a file with tests of a GPU names
-KERNELS = ("philox", "lanes", "gram", "rule", "quantile", "step")
 COMPILED = ("torch.compile",)
+# Of `sanitize`, which imports torch: a broken one must not end the run that is to tell so.
+KERNELS = (
+    *("step", "step ancestral", "step multistep", "step corrector", "step thresholded", "feed"),
+    *("vectors", "argument", "philox", "lanes", "gram", "rule", "quantile", "pool"),
+)
+# Sizes at which a compiled kernel is compared: that of 64 MB and more, and the smallest.
+COMPILED_SIZES = ("4838400 x 1", " 16384 x 1")
 # The project's own options need plugins that a GPU machine may lack.
 PLAIN = (
     *("-o", "addopts=--import-mode=importlib"),
@@ -49,34 +56,60 @@ class Phase:
         return [sys.executable, "-m", *self.arguments]
 
 
-def full(out: Path) -> list[Phase]:
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where phases write.
+
+    Args:
+        out: file of records.
+        shelf: folder of networks with random weights.
+    """
+
+    out: Path
+    shelf: Path
+
+    def room(self, *names: str) -> tuple[str, ...]:
+        """The command of some benchmark files."""
+        return ("bench.gpu.room", *names, "--out", str(self.out), "--shelf", str(self.shelf))
+
+
+def full(folders: Folders) -> list[Phase]:
     """The phases of a GPU."""
+    room, eager = folders.room, ("--without", *COMPILED)
+    largest = ("--cases", *COMPILED_SIZES)
     return [
-        Phase("environment", ("bench.gpu.environment",), 60),
+        Phase("environment", ("bench.gpu.environment",), 30),
         _tests(("-m", "gpu"), 120),
-        _sanitized("memcheck", 60),
-        Phase("kernels", _room(out, "gpu/bench_kernels"), 45),
-        Phase("loop few", _room(out, "loop/bench_few"), 75),
-        _loop(out, "dit", 60),
-        _loop(out, "sd15", 75),
-        _loop(out, "sdxl", 110),
+        Phase("seed", room("loop/bench_seed"), 40),
+        Phase("kernels", (*room("gpu/bench_kernels"), *eager), 75),
+        Phase("loop few", (*room("loop/bench_few"), "--cases", "batch 1"), 75),
+        Phase("loop dit", (*room("loop/bench_dit"), *eager), 50),
+        Phase("loop sd15", (*room("loop/bench_sd15"), *eager), 60),
+        Phase("loop sdxl", (*room("loop/bench_sdxl"), *eager), 130),
+        _sanitized("memcheck", 75),
+        _compiled(folders, "dit", 60),
+        Phase("kernels compiled", (*room("gpu/bench_kernels"), "--only", *COMPILED, *largest), 75),
+        _compiled(folders, "sd15", 90),
+        _sanitized("racecheck", 75),
+        _compiled(folders, "sdxl", 150),
+        Phase("loop few batch 4", (*room("loop/bench_few"), "--cases", "batch 4"), 75),
         Phase("rtx build", ("bench.rtx_engine", "build"), 30),
         Phase("rtx run", ("bench.rtx_engine", "run"), 30),
-        *(_compiled(out, noun, 100) for noun in ("dit", "sd15", "sdxl")),
-        _sanitized("racecheck", 60),
     ]
 
 
-def dry(out: Path) -> list[Phase]:
+def dry(folders: Folders) -> list[Phase]:
     """The same on a CPU, at the smallest size, with interpreted kernels."""
-    tiny = ("--tiny",)
+    room, tiny, launches = folders.room, ("--tiny",), ("bench.gpu.sanitize", "--device", "cpu")
+    loops = tuple(f"loop/bench_{noun}" for noun in ("dit", "sd15", "sdxl"))
     return [
         Phase("environment", ("bench.gpu.environment",), 30),
         _tests(("-m", "gpu", "--collect-only", "-q"), 60),
-        Phase("launches", ("bench.gpu.sanitize", "--device", "cpu", *KERNELS), 60, is_test=True),
-        Phase("kernels", (*_room(out, "gpu/bench_kernels"), *tiny), 30),
-        Phase("loop few", (*_room(out, "loop/bench_few"), *tiny), 30),
-        Phase("loops", (*_room(out, *_files("dit", "sd15", "sdxl")), *tiny, *_not_compiled()), 30),
+        Phase("launches", (*launches, *KERNELS), 60, is_test=True),
+        Phase("seed", (*room("loop/bench_seed"), *tiny), 40),
+        Phase("kernels", (*room("gpu/bench_kernels"), *tiny), 60),
+        Phase("loop few", (*room("loop/bench_few"), *tiny), 40),
+        Phase("loops", (*room(*loops), *tiny, "--without", *COMPILED), 60),
         Phase("rtx build", ("bench.rtx_engine", "build"), 30),
     ]
 
@@ -104,22 +137,6 @@ def _sanitized(tool: str, limit_s: float) -> Phase:
     return Phase(tool, command, limit_s, skipped=absent)
 
 
-def _loop(out: Path, noun: str, limit_s: float) -> Phase:
-    return Phase(f"loop {noun}", (*_room(out, *_files(noun)), *_not_compiled()), limit_s)
-
-
-def _compiled(out: Path, noun: str, limit_s: float) -> Phase:
-    command = (*_room(out, *_files(noun)), "--only", *COMPILED)
+def _compiled(folders: Folders, noun: str, limit_s: float) -> Phase:
+    command = (*folders.room(f"loop/bench_{noun}"), "--only", *COMPILED, "--cases", "batch 1")
     return Phase(f"loop {noun} compiled", command, limit_s)
-
-
-def _files(*nouns: str) -> tuple[str, ...]:
-    return tuple(f"loop/bench_{noun}" for noun in nouns)
-
-
-def _not_compiled() -> tuple[str, ...]:
-    return ("--without", *COMPILED)
-
-
-def _room(out: Path, *names: str) -> tuple[str, ...]:
-    return ("bench.gpu.room", *names, "--out", str(out))

@@ -8,13 +8,13 @@ for example loop/bench_dit, or a room.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from bench.case import Case, Run, Setting, Size
+from bench.case import SHELF, Case, Run, Setting, Size
+from bench.failures import Failures
 from bench.gpu.machine import ROOT, machine
 from bench.run import measured
 
@@ -68,17 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     size = Size.TINY if options.tiny else Size.FULL
     bundle = ROOT / "demo" / "digits.bundle"  # of cases that want one; none of these does
     chosen = {"only": tuple(options.only), "without": tuple(options.without)}
-    setting = Chosen(size, machine(), bundle, **chosen)
-    status = 0
+    setting = Chosen(size, machine(), bundle, shelf=options.shelf, **chosen)
+    failures = Failures("phase")
     for module in modules(options.names):
         for case in cases(module, size):
-            try:
-                measured([case], setting, options.out)
-            except (RuntimeError, ValueError) as error:
-                print(f"failed {case.name}: {error}", flush=True)
-                status = FAILED
-    sys.stdout.flush()
-    return status
+            if any(text in case.name for text in options.cases):
+                with failures.of(case.name):
+                    measured([case], setting, options.out)
+    return FAILED if failures.names else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="+")
     parser.add_argument("--out", type=Path, required=True, help="file of JSON lines to append to")
     parser.add_argument("--tiny", action="store_true", help="one round of the smallest")
+    parser.add_argument("--cases", nargs="*", default=[""], help="parts of names of cases")
+    parser.add_argument("--shelf", type=Path, default=SHELF, help="folder of written networks")
     parser.add_argument("--only", nargs="*", default=[], help="beginnings of provider names")
     parser.add_argument("--without", nargs="*", default=[], help="beginnings of provider names")
     return parser

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from diffusers.guiders.guider_utils import rescale_noise_cfg
 
 from bench.case import Case, Run, Size
 from bench.kernels.case import kernel_cases
+from bench.optional import where
 from bench.run import run
 from denoisert.kernels import gram, step
 from denoisert.kernels.rule import VECTORS, cpu, reference
@@ -32,8 +32,12 @@ def _ours(vectors: np.ndarray) -> Run:
     return guided
 
 
-def _diffusers(cond: torch.Tensor, uncond: torch.Tensor) -> torch.Tensor:
-    return rescale_noise_cfg(uncond + SCALE * (cond - uncond), cond, PHI)
+def _diffusers(cond: torch.Tensor, uncond: torch.Tensor) -> Mapping[str, Run]:
+    from diffusers.guiders.guider_utils import rescale_noise_cfg
+
+    return {
+        "diffusers": lambda: rescale_noise_cfg(uncond + SCALE * (cond - uncond), cond, PHI),
+    }
 
 
 def providers(elements: int) -> Mapping[str, Run]:
@@ -44,7 +48,7 @@ def providers(elements: int) -> Mapping[str, Run]:
     return {
         "denoisert": _ours(vectors),
         "reference": lambda: reference.cfg_rescale(vectors[0], vectors[1], SCALE, PHI),
-        "diffusers": lambda: _diffusers(cond, uncond),
+        **where("diffusers", lambda: _diffusers(cond, uncond)),
     }
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
 
 from bench.case import Case, Run, Size
 from bench.kernels.case import kernel_cases
+from bench.optional import where
 from bench.run import run
 from denoisert.kernels.step import cpu, reference
 from denoisert.kernels.step.form import Form
@@ -32,7 +32,9 @@ def _eager(x: torch.Tensor, cond: torch.Tensor, uncond: torch.Tensor) -> torch.T
     return x + STEP * (uncond + GUIDANCE * (cond - uncond))
 
 
-def _diffusers(x: torch.Tensor, cond: torch.Tensor, uncond: torch.Tensor) -> Run:
+def _diffusers(x: torch.Tensor, cond: torch.Tensor, uncond: torch.Tensor) -> Mapping[str, Run]:
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
     scheduler = FlowMatchEulerDiscreteScheduler()
     scheduler.set_timesteps(sigmas=[1.0 + STEP * step for step in range(25)])
     time = scheduler.timesteps[0]
@@ -41,7 +43,7 @@ def _diffusers(x: torch.Tensor, cond: torch.Tensor, uncond: torch.Tensor) -> Run
         scheduler._step_index = 0  # the same step again; its counter has no public reset
         return scheduler.step(uncond + GUIDANCE * (cond - uncond), time, x).prev_sample
 
-    return step
+    return {"diffusers": step}
 
 
 def providers(elements: int) -> Mapping[str, Run]:
@@ -53,7 +55,7 @@ def providers(elements: int) -> Mapping[str, Run]:
         "denoisert": lambda: cpu.step(columns, row, workspace=space),
         "reference": lambda: reference.step(columns, row),
         "torch": lambda: _eager(x, cond, uncond),
-        "diffusers": _diffusers(x, cond, uncond),
+        **where("diffusers", lambda: _diffusers(x, cond, uncond)),
     }
 
 

@@ -13,16 +13,19 @@ LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch", "cudaMemcpy", "cudaMems
 WAITS = ("cudaStreamSynchronize", "cudaEventSynchronize")
 
 
-def launches(run: Callable[[], object], device: str, ticks: int) -> dict[str, float]:
-    """Launches and device kernels of one tick, and how often the host waited for the device.
+def launches(
+    run: Callable[[], object], device: str, count: int, per: str = "a_tick"
+) -> dict[str, float]:
+    """Launches and device kernels of a part, and how often the host waited for the device.
 
     Args:
-        run: one whole loop, warmed up.
+        run: some equal parts, warmed up.
         device: "cuda", or "cpu", where nothing is counted.
-        ticks: of that loop; the counts are divided by it.
+        count: of parts; what is counted is divided by it.
+        per: name of a part.
 
     Returns:
-        Name -> count a tick; empty on a CPU.
+        Name -> count of one part; empty on a CPU.
     """
     if device != "cuda":
         return {}
@@ -30,9 +33,9 @@ def launches(run: Callable[[], object], device: str, ticks: int) -> dict[str, fl
     with profile(activities=activities) as seen:
         run()
         torch.cuda.synchronize()
-    counts: Counter[str] = Counter()
+    counts: Counter[str] = Counter({"launches": 0, "host_waits": 0, "device_kernels": 0})
     for event in seen.events():
         counts["launches"] += event.name.startswith(LAUNCHES)
         counts["host_waits"] += event.name.startswith(WAITS)
         counts["device_kernels"] += event.device_type == DeviceType.CUDA
-    return {f"{name}_a_tick": round(count / ticks, 2) for name, count in counts.items()}
+    return {f"{name}_{per}": round(found / count, 2) for name, found in counts.items()}

@@ -38,7 +38,7 @@ def network(files: Saved, device: str, dtype: torch.dtype) -> fx.GraphModule:
     model = onnx.load(str(files.graph), load_external_data=False).graph
     module, graph = torch.nn.Module(), fx.Graph()
     values = {port.name: graph.placeholder(port.name) for port in model.input}
-    data = np.memmap(files.root / WEIGHTS, np.float32, "r")
+    data = np.memmap(files.root / WEIGHTS, np.float32, "c")  # torch takes no read-only memory
     matrices = {node.input[1] for node in model.node if node.op_type == "MatMul"}
     for tensor in model.initializer:
         loaded = _loaded(tensor, data, device, dtype)
@@ -61,7 +61,8 @@ def _loaded(tensor: onnx.TensorProto, data: np.ndarray, device: str, dtype: torc
         return torch.from_numpy(array.copy()).to("cpu" if is_small else device)
     first = int({entry.key: entry.value for entry in tensor.external_data}["offset"]) // 4
     values = data[first : first + int(np.prod(tensor.dims))].reshape(tensor.dims)
-    return torch.from_numpy(values.copy()).to(device, dtype)
+    # First to the device, which converts faster; a network on the CPU keeps no mapped pages.
+    return torch.from_numpy(values).to(device).to(dtype, copy=True)
 
 
 def _translate(model: onnx.GraphProto, graph: fx.Graph, values: dict[str, fx.Node]) -> None:

@@ -1,24 +1,20 @@
-"""DenoiseRT's own loop on a job: a pool of the job's slots, ticked until it is idle.
-
-`place` is the one switch: it names the engine and the device.
-"""
+"""DenoiseRT's own loop on a job: a pool of the job's slots, ticked until it is idle."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 
 from bench.loop.job import SEED, Job
-from bench.loop.shapes.files import Saved, Shape
+from bench.loop.places import Place
+from bench.loop.shapes.files import Shape
 from denoisert.runtime.bundle.card import Network, OutputSlice, TimeShape
 from denoisert.runtime.bundle.condition import ConditionInput, Source
-from denoisert.runtime.devices.device import Device
-from denoisert.runtime.devices.numpy import NumpyDevice
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.engine import Bound, Engine, Port
-from denoisert.runtime.engines.ort import OrtEngine
 from denoisert.runtime.layout import Part, StateLayout
 from denoisert.runtime.loop.asks import row_asks
 from denoisert.runtime.loop.pool import Pool
@@ -34,37 +30,18 @@ TIME = "time"
 CLASSES = 11  # labels that jobs use, and more
 
 
-class Place(NamedTuple):
-    """Where our loop runs.
+class Middle(NamedTuple):
+    """A run between its first tick and its last.
 
     Args:
-        engine: loads a written shape.
-        device: holds the pool's memory.
+        tick: one more of them.
+        left: how many may follow before the last one.
+        calls: what each of them runs of the engine.
     """
 
-    engine: Callable[[Saved], Engine]
-    device: Device
-
-
-def place(device: str, dtype: str) -> Place:
-    """Our engine and device.
-
-    Args:
-        device: "cpu" or "cuda".
-        dtype: of the network; a CPU runs float32.
-
-    Returns:
-        The torch target on "cuda", ONNX Runtime and NumPy on "cpu".
-    """
-    if device == "cpu":
-        return Place(lambda files: OrtEngine(files.graph, files.root, threads=1), NumpyDevice())
-    from denoisert.runtime.devices.torch import TorchDevice
-    from denoisert.runtime.engines.torch.engine import TorchEngine
-
-    return Place(
-        lambda files: TorchEngine(files.graph, files.root, device=device, dtype=dtype),
-        TorchDevice(device),
-    )
+    tick: Callable[[], object]
+    left: int
+    calls: Sequence[Bound]
 
 
 class Loop:
@@ -72,19 +49,40 @@ class Loop:
 
     Args:
         job: what to compute.
-        files: the written shape.
-        where: engine and device.
+        where: engine and device; the engine stays its owner's.
     """
 
-    def __init__(self, job: Job, files: Saved, where: Place) -> None:
-        self._engine, self._job = where.engine(files), job
-        denoiser = _denoiser(job.shape, self._engine)
+    def __init__(self, job: Job, where: Place) -> None:
+        self._job = job
+        denoiser = _denoiser(job.shape, where.engine)
         self._pool = Pool(denoiser.layout, [denoiser], where.device, slots=job.pictures)
         self._works = works(job)
 
     def run(self) -> np.ndarray:
         """(pictures, C, H, W) on the host."""
-        numbers = [self._pool.submit(work) for work in self._works]
+        return self._finished(self._begun())
+
+    @contextmanager
+    def middle(self) -> Iterator[Middle]:
+        """A run that has started; it is finished behind the block."""
+        numbers = self._begun()
+        tick(self._pool)
+        yield Middle(lambda: tick(self._pool), self._job.steps - 2, self._pool.prepare())
+        self._finished(numbers)
+
+    def calls(self) -> Sequence[Bound]:
+        """What a tick runs of the engine, on the pool's own buffers; they outlast the run."""
+        with self.middle() as middle:
+            return tuple(middle.calls)
+
+    def close(self) -> None:
+        """Release the pool's memory."""
+        self._pool.close()
+
+    def _begun(self) -> list[int]:
+        return [self._pool.submit(work) for work in self._works]
+
+    def _finished(self, numbers: Sequence[int]) -> np.ndarray:
         while not self._pool.is_idle:
             tick(self._pool)
         outcomes = [self._pool.take(number) for number in numbers]
@@ -93,16 +91,6 @@ class Loop:
                 raise outcome.error
         latents = [outcome.latent for outcome in outcomes if outcome.latent is not None]
         return np.stack(latents).reshape(-1, *self._job.shape.latent)
-
-    def network(self) -> Bound:
-        """The call that a tick makes, on the pool's own buffers; valid after a run."""
-        lanes = self._job.lanes
-        return self._engine.bind(lanes, self._pool.memory.buffers(0, 0, lanes))
-
-    def close(self) -> None:
-        """Release the engine."""
-        self._pool.close()
-        self._engine.close()
 
 
 def table(job: Job) -> SamplerTable:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,12 +13,11 @@ import torch
 from torch import Tensor
 
 from bench.case import Run
-from bench.gpu.clock import captured
 from bench.loop.baselines import Captured, Network, Sampling, compiled, fresh, sample, spread
 from bench.loop.job import Job
-from bench.loop.network import network
-from bench.loop.ours import Loop, place
-from bench.loop.shapes.files import Saved
+from bench.loop.loaded import Loaded
+from bench.loop.ours import Loop
+from bench.loop.ratio import forward
 
 CPU_BACKEND = "eager"  # inductor takes a minute on a CPU and shows nothing here
 
@@ -29,43 +29,41 @@ class Provider(NamedTuple):
         run: one whole job, (pictures, C, H, W) on the host.
         network: one bare call of its network, to tell what of a run is not the network.
         note: what the record must say, or "".
+        loop: where it is ours.
     """
 
     run: Callable[[], np.ndarray]
     network: Run
     note: str = ""
+    loop: Loop | None = None
 
 
 Making = Callable[[], AbstractContextManager[Provider]]
 
 
 class Providers:
-    """Every loop on one job; the torch ones share one network.
+    """Every loop on one job.
 
     Args:
         job: what to compute.
-        files: its network.
-        device: "cpu" or "cuda".
-        dtype: torch's name of the network's dtype.
+        loaded: its networks, shared by all loops and by other jobs.
     """
 
-    def __init__(self, job: Job, files: Saved, device: str, dtype: str) -> None:
-        self.job, self.files, self.device, self.dtype = job, files, device, dtype
+    def __init__(self, job: Job, loaded: Loaded) -> None:
+        self.job, self.loaded = job, loaded
+        self.device, self.dtype = loaded.device, loaded.dtype
 
     def all(self) -> dict[str, Making]:
         """Provider -> its context, the ones that compile last."""
-        made: dict[str, Making] = {
-            "denoisert": self.denoisert,
-            "captured forward": self.captured,
-            "eager": self.eager,
-        }
+        ours = {name: partial(self.ours, name) for name in self.loaded.places.names}
+        made: dict[str, Making] = {**ours, "captured forward": self.captured, "eager": self.eager}
         if self.device == "cuda":  # elsewhere the two modes are one
             made["torch.compile reduce-overhead"] = self.reduced
         return {**made, "torch.compile": self.compiled}
 
-    @cached_property
+    @property
     def _network(self) -> Network:
-        return network(self.files, self.device, getattr(torch, self.dtype))
+        return self.loaded.network
 
     def _inputs(self, sampling: Sampling, dtype: torch.dtype) -> dict[str, Tensor]:
         """What a loop calls its network with, strides included: else it would compile twice."""
@@ -111,28 +109,27 @@ class Providers:
         return dtype
 
     def truth(self) -> np.ndarray:
-        """The eager loop in float32, without the tensor cores' shorter float32."""
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            call = network(self.files, self.device, torch.float32)
-            return self._torch(call, torch.float32).run()
+        """The first picture of the eager loop in float32, without shorter float32 anywhere."""
+        first = Providers(replace(self.job, pictures=1), self.loaded)
+        key = f"{first.job.name} {self.job.guidance:g}"
+        return self.loaded.truth(key, lambda call: first._torch(call, torch.float32).run())
 
     @contextmanager
-    def denoisert(self) -> Iterator[Provider]:
-        """Ours."""
-        loop = Loop(self.job, self.files, place(self.device, self.dtype))
+    def ours(self, name: str) -> Iterator[Provider]:
+        """Ours, on one of its places."""
+        loop = Loop(self.job, self.loaded.places.place(name))
         try:
-            yield Provider(loop.run, self._bare(loop))
+            yield Provider(loop.run, self._bare(loop), loop=loop)
         finally:
             loop.close()
 
     def _bare(self, loop: Loop) -> Run:
-        """Our network alone, captured where its ticks are; bound at its first call."""
+        """Our network alone, captured where its ticks are; made at its first call."""
         made: list[Run] = []
 
         def call() -> None:
             if not made:
-                run = loop.network().run
-                made.append(captured(run) if self.device == "cuda" else run)
+                made.append(forward(loop.calls(), self.device))
             made[0]()
 
         return call

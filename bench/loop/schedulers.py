@@ -52,6 +52,12 @@ class Scheduler(Protocol):
         ...
 
 
+class Counting(Scheduler, Protocol):
+    """One that counts its steps."""
+
+    index: int
+
+
 class Euler:
     """Euler's method in sigma / alpha; latents are those of the variance exploding path."""
 
@@ -78,6 +84,23 @@ class Euler:
         change = self.sigmas[self.index + 1] - sigma
         self.index += 1
         return (wide + derivative * change).to(noise.dtype)
+
+
+class EulerAncestral(Euler):
+    """Euler down to a lower level than the next one, then fresh noise of torch's generator."""
+
+    def step(self, noise: Tensor, time: Tensor, latents: Tensor) -> Tensor:
+        """x + (sigma_down - sigma) (x - x0) / sigma + sigma_up xi, in float32."""
+        wide, sigma = latents.to(torch.float32), self.sigmas[self.index]
+        clean = wide - sigma * noise
+        after = self.sigmas[self.index + 1]
+        up = (after**2 * (sigma**2 - after**2) / sigma**2) ** 0.5
+        down = (after**2 - up**2) ** 0.5
+        derivative = (wide - clean) / sigma
+        moved = wide + derivative * (down - sigma)
+        fresh = torch.randn(noise.shape, dtype=noise.dtype, device=noise.device)
+        self.index += 1
+        return (moved + fresh * up).to(noise.dtype)
 
 
 class DDIM:

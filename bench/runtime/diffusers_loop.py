@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from bench.runtime.torch_loop import both_labels, guided
@@ -27,6 +26,8 @@ def sample(network: DigitsDiT, x_t: Tensor, labels: Sequence[int], steps: int) -
     Returns:
         The pictures, about -1 .. 1.
     """
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
     scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=TRAIN_STEPS, shift=1.0)
     scheduler.set_timesteps(sigmas=[1.0 - step / steps for step in range(steps)])
     both = both_labels(network, labels)

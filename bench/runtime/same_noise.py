@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from bench.optional import where
 from bench.runtime import diffusers_loop, torch_loop
 from denoisert.export.zoo.digits.model import DigitsDiT
 from denoisert.kernels.philox import reference
@@ -17,7 +18,10 @@ Sample = Callable[[DigitsDiT, torch.Tensor, Sequence[int], int], torch.Tensor]
 STEPS = 25
 PIXELS = 256
 FIRST_SEED = 7
-LOOPS: dict[str, Sample] = {"torch": torch_loop.sample, "diffusers": diffusers_loop.sample}
+LOOPS: dict[str, Sample] = {
+    "torch": torch_loop.sample,
+    **where("diffusers", lambda: {"diffusers": diffusers_loop.sample}),
+}
 
 
 def request(seed: int, label: int) -> Request:

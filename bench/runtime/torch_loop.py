@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from denoisert.export.zoo.digits import model as digits
@@ -19,6 +18,8 @@ FOLDER = Path(digits.__file__).parent
 
 def load(threads: int) -> digits.DigitsDiT:
     """The network with its weights, on that many threads."""
+    from safetensors.torch import load_file
+
     torch.set_num_threads(threads)
     config = json.loads((FOLDER / "config.json").read_bytes())["config"]
     network = digits.DigitsDiT.from_config(config)

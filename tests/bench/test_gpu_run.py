@@ -10,10 +10,10 @@ import pytest
 from bench import rtx_engine
 from bench.case import Case, Setting, Size
 from bench.gpu import __main__ as gpu_run
-from bench.gpu import child, phases, room, sanitize
+from bench.gpu import child, phases, room, sanitize, summary
 from bench.gpu.child import Ending
 from bench.gpu.machine import gpu, machine
-from bench.gpu.phases import Phase
+from bench.gpu.phases import Folders, Phase
 from denoisert.runtime.measure.against import read
 from denoisert.runtime.measure.record import Machine, Record
 
@@ -67,12 +67,17 @@ def test_records_that_a_phase_prints_are_kept_under_the_gpu(tmp_path, capsys):
 
 
 def test_phases_are_in_time_and_in_the_order_of_importance(tmp_path):
-    for made, limit_s in ((phases.full(tmp_path), 1100), (phases.dry(tmp_path), 300)):
+    folders = Folders(tmp_path / "x.jsonl", tmp_path)
+    for made, limit_s in ((phases.full(folders), 1300), (phases.dry(folders), 400)):
         names = [phase.name for phase in made]
         assert names[:2] == ["environment", "tests"]
         assert len(names) == len(set(names))
         assert sum(phase.limit_s for phase in made) <= limit_s
-    names = [phase.name for phase in phases.full(tmp_path)]
+    names = [phase.name for phase in phases.full(folders)]
+    until = (
+        names.index("memcheck") + 1
+    )  # what is aimed at fits; compiled loops come when time is left
+    assert sum(phase.limit_s for phase in phases.full(folders)[:until]) <= 700
     assert names.index("loop sdxl") < names.index("loop dit compiled")
 
 
@@ -104,8 +109,45 @@ def test_a_run_goes_on_after_a_failure_and_says_so(tmp_path, monkeypatch, capsys
     assert "second               failed" in said
     (out,) = tmp_path.glob("*.jsonl")
     assert [record.case for record in read(out)] == ["room/a"]
-    monkeypatch.setattr(gpu_run, "dry", lambda out: made(out)[:1])
-    assert gpu_run.main(["--dry", "--limit-s", "30"]) == 0
+    assert gpu_run.main(["--dry", "--only", "first", "--limit-s", "30"]) == 0
+    assert "third" not in capsys.readouterr().out
+
+
+def test_weights_lie_in_memory_where_there_is_room(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpu_run, "SHARED", tmp_path)
+    monkeypatch.setattr(gpu_run, "ROOM", 0)
+    assert gpu_run._roomy() == tmp_path
+    monkeypatch.setattr(gpu_run, "ROOM", 1 << 60)
+    assert gpu_run._roomy() is None
+
+
+def test_the_sanitizer_knows_every_kernel_of_the_run():
+    assert phases.KERNELS == sanitize.KERNELS
+
+
+def test_aims_are_judged_by_the_records():
+    def said(case, provider="denoisert", median=1.0, unit="ms", **extra):
+        return replace(RECORD, case=case, provider=provider, median=median, unit=unit, extra=extra)
+
+    step = "gpu/kernels step euler cfg 4838400 x 1"
+    records = [
+        said(step, bytes=77e6, percent_of_copy=84.0, launches_a_call=1.0),
+        said(step, "torch", bytes=77e6, percent_of_copy=20.0, launches_a_call=6.0),
+        said("gpu/kernels step euler cfg 16384 x 1", bytes=3e5, percent_of_copy=9.0),
+        said("loop/sd15 a", tick_to_forward=1.01),
+        said("loop/few a", median=2.0, tick_to_forward=1.5),
+        said("loop/few a", "torch.compile", median=5.0),
+        said("loop/few a", "denoisert eager", captured_equals_eager="false"),
+        said("loop/seed a", median=2e-6, unit="relative"),
+    ]
+    found = [(value, is_kept) for _, value, _, is_kept in summary.aims(records)]
+    assert found == [
+        *((84.0, False), (1.0, True), (1.01, True), (2e-6, True)),
+        *((2.5, True), (0.0, False)),
+    ]
+    text = list(summary.lines(records))
+    assert sum(line.startswith("MISSED") for line in text) == 2
+    assert sum("few a" in line and " ms, " in line for line in text) == 3
 
 
 def test_a_gpu_gives_the_machine_its_name(monkeypatch):
@@ -145,8 +187,11 @@ def test_room_goes_on_after_what_cannot_be_imported_or_fails(tmp_path, monkeypat
     monkeypatch.setattr(room, "cases", lambda module, size: iter(cases))
     out = tmp_path / "x.jsonl"
     assert room.main(["loop/bench_few", "--out", str(out)]) == room.FAILED
-    assert "failed room/b: planted" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "room/b failed: planted" in said
+    assert "test_gpu_run.py" in said  # where it was raised
     assert read(out) == [RECORD]
+    assert room.main(["loop/bench_few", "--cases", "room/a", "--out", str(out)]) == 0
 
 
 def test_room_chooses_providers_by_their_beginning():
@@ -184,7 +229,7 @@ def test_rtx_builds_an_engine_without_a_gpu(tmp_path, capsys):
 def test_dry_run_goes_through_every_phase(tmp_path, capsys):
     assert gpu_run.main(["--dry", "--out", str(tmp_path)]) == 0, capsys.readouterr().out
     said = capsys.readouterr().out.rsplit("== phases", 1)[1]
-    names = [phase.name for phase in phases.dry(tmp_path)]
+    names = [phase.name for phase in phases.dry(Folders(tmp_path, tmp_path))]
     assert all(f"\n{name:20} ok" in said for name in names), said
     (out,) = tmp_path.glob("*.jsonl")
     rooms = {record.case.split("/")[0] for record in read(out)}

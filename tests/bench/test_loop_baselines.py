@@ -1,5 +1,7 @@
 """The loops that we compare with: same network, same schedulers, same pictures as ours."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,13 +10,17 @@ from bench.case import Setting, Size
 from bench.loop import bench_dit, bench_few, bench_sd15, bench_sdxl, case, ours, schedulers
 from bench.loop.baselines import Sampling, compiled, fresh, sample
 from bench.loop.job import Job
+from bench.loop.loaded import Loaded, Shelf
 from bench.loop.network import network
-from bench.loop.ours import Loop, place
+from bench.loop.ours import Loop
+from bench.loop.places import INTERPRETED, OURS, Place, Places
 from bench.loop.provider import Providers
+from bench.loop.ratio import tick_to_forward
 from bench.loop.shapes.dit import TINY_DIT
 from bench.loop.shapes.files import inputs, saved
 from bench.loop.shapes.unet import TINY_SD15, TINY_SDXL
 from bench.run import here
+from denoisert.runtime.devices.numpy import NumpyDevice
 from denoisert.runtime.engines.ort import OrtEngine
 from denoisert.runtime.errors import NonFinite
 from denoisert.runtime.loop.slot import Outcome
@@ -31,7 +37,7 @@ def shelf(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    with case._one_thread():
+    with case._measuring():
         yield
 
 
@@ -67,22 +73,68 @@ def test_torch_network_takes_float32_times_in_a_short_dtype(dtype, shelf):
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_our_pool_makes_the_pictures_of_the_eager_loop(solver, scheduler, guidance, shelf):
     job = Job(TINY_DIT, solver, scheduler, 5, guidance, 2)
-    files = saved(job.shape, shelf)
-    loop = Loop(job, files, place("cpu", "float32"))
-    found, wanted = loop.run(), Providers(job, files, "cpu", "float32").truth()
+    loaded = Loaded(saved(job.shape, shelf), "cpu", "float32")
+    loop = Loop(job, loaded.places.place(OURS))
+    found, wanted = loop.run(), Providers(job, loaded).truth()
     again = loop.run()
     loop.close()
     np.testing.assert_array_equal(found, again)
     assert wanted.std() > 0.1
-    assert np.abs(found - wanted).max() / np.abs(wanted).max() < 2e-5
+    assert len(wanted) == 1
+    assert np.abs(found[:1] - wanted).max() / np.abs(wanted).max() < 2e-5
 
 
-@pytest.mark.parametrize("name", ["DDIM", "Euler", "DPMpp2M"])
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_the_torch_device_makes_them_too(guidance, shelf):
+    job = Job(TINY_DIT, DPMpp2M(), schedulers.DPMpp2M, 3, guidance, 2)
+    places = Places(saved(job.shape, shelf), "cpu", "float32")
+    assert places.names == (OURS, INTERPRETED), "tests interpret kernels"
+    found = []
+    for name in places.names:
+        loop = Loop(job, places.place(name))
+        found.append(loop.run())
+        loop.close()
+    places.close()
+    assert np.abs(found[0] - found[1]).max() / np.abs(found[0]).max() < 2e-5
+
+
+def test_a_run_is_the_same_when_its_middle_is_measured(shelf):
+    job = Job(TINY_DIT, DDIM(), schedulers.DDIM, 6, 3.0, 1)
+    places = Places(saved(job.shape, shelf), "cpu", "float32")
+    loop = Loop(job, places.place(OURS))
+    wanted = loop.run()
+    found = tick_to_forward(loop, "cpu", 1)
+    assert found["tick_to_forward"] == pytest.approx(
+        found["tick_ms"] / found["forward_ms"], rel=0.1
+    )
+    with loop.middle() as middle:
+        assert middle.left == 4
+        same = middle.calls
+        for _ in range(middle.left):
+            middle.tick()
+        assert not loop._pool.is_idle
+    assert loop._pool.is_idle
+    assert list(loop.calls()) == list(same), "the binding of a tick is the one that is measured"
+    np.testing.assert_array_equal(loop.run(), wanted)
+    loop.close()
+    places.close()
+
+
+def test_jobs_of_a_shape_share_its_networks(shelf):
+    setting = Setting(Size.TINY, here(), Path(), shelf=shelf)
+    shared = Shelf("cpu")
+    first = shared.loaded(TINY_DIT, setting)
+    assert shared.loaded(TINY_DIT, setting) is first
+    assert shared.loaded(TINY_SD15, setting) is not first
+
+
+@pytest.mark.parametrize("name", ["DDIM", "Euler", "EulerAncestral", "DPMpp2M"])
 def test_scheduler_steps_like_diffusers(name):
     diffusers = pytest.importorskip("diffusers")
     theirs = {
         "DDIM": diffusers.DDIMScheduler,
         "Euler": diffusers.EulerDiscreteScheduler,
+        "EulerAncestral": diffusers.EulerAncestralDiscreteScheduler,
         "DPMpp2M": diffusers.DPMSolverMultistepScheduler,
     }[name](
         beta_start=0.00085,
@@ -98,7 +150,9 @@ def test_scheduler_steps_like_diffusers(name):
     found = wanted = mine.start(x)
     for mine_time, time in zip(mine.timesteps, theirs.timesteps, strict=True):
         torch.testing.assert_close(mine.scaled(found), theirs.scale_model_input(wanted, time))
+        torch.manual_seed(int(time))
         found = mine.step(torch.tanh(found), mine_time, found)
+        torch.manual_seed(int(time))
         wanted = theirs.step(torch.tanh(wanted), time, wanted).prev_sample
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
@@ -129,7 +183,8 @@ def test_compiled_network_is_one_graph(shelf):
 
 def test_a_failed_work_is_raised(shelf, monkeypatch):
     job = Job(TINY_DIT, DDIM(), schedulers.DDIM, 2, 1.0, 1)
-    loop = Loop(job, saved(TINY_DIT, shelf), place("cpu", "float32"))
+    files = saved(TINY_DIT, shelf)
+    loop = Loop(job, Place(OrtEngine(files.graph, files.root, threads=1), NumpyDevice()))
     failed = Outcome(error=NonFinite("picture 0 became NaN."))
     monkeypatch.setattr(loop._pool, "take", lambda number: failed)
     with pytest.raises(NonFinite):
@@ -147,7 +202,7 @@ def test_full_cases_cover_the_shapes_and_skip_a_cpu(capsys):
     for shape in ("dit-xl", "dit-s", "sd15", "sdxl"):
         assert sum(f" {shape} " in name for name in names) == 2, shape
     if not torch.cuda.is_available():
-        assert list(found[0].records(Setting(Size.FULL, here(), case.SHELF))) == []
+        assert list(found[0].records(Setting(Size.FULL, here(), Path()))) == []
         assert "wants a CUDA device" in capsys.readouterr().err
 
 
@@ -158,12 +213,12 @@ def test_the_others_are_measured_when_one_fails(monkeypatch, capsys):
 
     monkeypatch.setattr("bench.loop.provider.Loop", Broken)
     (each,) = bench_few.cases(Size.TINY)
-    records = each.records(Setting(Size.TINY, here(), case.SHELF))
+    records = each.records(Setting(Size.TINY, here(), Path()))
     seen = [next(records).provider for _ in range(3)]
-    with pytest.raises(RuntimeError, match="denoisert failed"):
+    with pytest.raises(RuntimeError, match="denoisert, denoisert torch failed"):
         next(records)
     assert seen == ["captured forward", "eager", "torch.compile"]
-    assert "planted" in capsys.readouterr().err
+    assert "planted" in capsys.readouterr().out
 
 
 def test_branches_differ():

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bench import roofline
-from bench.roofline import GPUS, KERNELS, LATENTS, OUT, Work, case_name, measured, render
+from bench.roofline import GPUS, OUT, measured, render
+from bench.work import KERNELS, LATENTS, Work, case_name
 from denoisert.runtime.measure.record import Machine, Record
 
 N = 16384
@@ -37,6 +38,10 @@ def test_every_kernel_has_a_row_for_every_latent():
         ("step euler ancestral cfg", 16, 45),
         ("step dpmpp2m cfg", 24, 16),
         ("step unipc3 cfg", 36, 32),
+        ("step euler cfg float32", 24, 8),
+        ("step euler ancestral cfg float32", 24, 45),
+        ("step dpmpp2m cfg float32", 32, 16),
+        ("step unipc3 cfg float32", 44, 32),
         ("quantile 0.995", 4, 1),
         ("lanes gather", 8, 2),
     ],
