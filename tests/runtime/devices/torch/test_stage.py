@@ -139,6 +139,9 @@ def test_uploads_do_not_wait_for_the_stream():
     """A stream that is busy for a while is still busy when the upload returns."""
     stage = Stage(torch.device("cuda"))
     busy = torch.empty(4096, 4096, device="cuda")
+    with stage.active():  # the first time, pinned memory comes into being
+        stage.upload(np.zeros(1000))
+        stage.read(busy[0, :8]).wait()
     torch.cuda.synchronize()
     with stage.active():
         for _ in range(50):
