@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
+
+INNERMOST = -4  # frames of a traceback that are shown
 
 
 class Failures:
@@ -23,18 +24,12 @@ class Failures:
     """
 
     def __init__(self, case: str) -> None:
-        self._case = case
+        self.case = case
         self.names: list[str] = []
 
-    @contextmanager
-    def of(self, provider: str) -> Iterator[None]:
-        """Whatever is raised inside is told with its place and kept for the end."""
-        try:
-            yield
-        except Exception as error:
-            traceback.print_exc(limit=-4, file=sys.stdout)
-            print(f"{self._case}: {provider} failed: {error}", flush=True)
-            self.names.append(provider)
+    def of(self, provider: str) -> Guarded:
+        """A block in which any error is told with its place and kept for the end."""
+        return Guarded(self, provider)
 
     def told(self) -> None:
         """Raise if anything has failed.
@@ -43,4 +38,33 @@ class Failures:
             RuntimeError: with the names.
         """
         if self.names:
-            raise RuntimeError(f"{self._case}: {', '.join(self.names)} failed, see above.")
+            raise RuntimeError(f"{self.case}: {', '.join(self.names)} failed, see above.")
+
+
+class Guarded:
+    """The block of one provider; errors end in it, an interrupt does not.
+
+    Args:
+        failures: where its name goes.
+        provider: its name.
+    """
+
+    def __init__(self, failures: Failures, provider: str) -> None:
+        self._failures, self._provider = failures, provider
+
+    def __enter__(self) -> None:
+        """Nothing is made ready."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        place: TracebackType | None,
+    ) -> bool:
+        """Tell what was raised."""
+        if not isinstance(error, Exception):
+            return False
+        traceback.print_exception(error, limit=INNERMOST, file=sys.stdout)
+        print(f"{self._failures.case}: {self._provider} failed: {error}", flush=True)
+        self._failures.names.append(self._provider)
+        return True

@@ -70,11 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = {"only": tuple(options.only), "without": tuple(options.without)}
     setting = Chosen(size, machine(), bundle, shelf=options.shelf, **chosen)
     failures = Failures("phase")
-    for module in modules(options.names):
-        for case in cases(module, size):
-            if any(text in case.name for text in options.cases):
-                with failures.of(case.name):
-                    measured([case], setting, options.out)
+    found = (case for module in modules(options.names) for case in cases(module, size))
+    for case in (each for each in found if any(text in each.name for text in options.cases)):
+        with failures.of(case.name):
+            measured([case], setting, options.out)
     return FAILED if failures.names else 0
 
 

@@ -1,7 +1,7 @@
 """Rows as an arena holds them: those of real samplers, and one of a predictor-corrector's form.
 
 A slot's counter leaves its rows behind, so a table must last for as many launches as come between
-two resets: from `FIRST` on, 30 rows of 32 steps ask and do the same, only their numbers differ.
+two resets: from `FIRST` on, 29 rows of 32 steps ask and do the same, only their numbers differ.
 """
 
 from __future__ import annotations
