@@ -247,13 +247,13 @@ def gather_rows(
     start, offs, mask, part = tile
     acc = ()
     masks = ()
-    reads = tl.zeros([], tl.int64 if R.is_wide else tl.int32)
+    # Masks of 32 bits where a space has operations and few columns: there registers are scarce. In
+    # the smallest space ptxas spills with them and does not with 64.
+    MASK: tl.constexpr = tl.int32 if R.has_operations and not R.is_wide else tl.int64
+    reads = tl.zeros([], MASK)
     for i in tl.static_range(ROWS):
         acc = acc + (tl.zeros([BLOCK], tl.float32),)
-        reading = tl.load(spec + MASKS + RANGE + i)
-        if not R.is_wide:
-            reading = reading.to(tl.int32)  # its columns fit, and registers are scarce
-        masks = masks + (reading,)
+        masks = masks + (tl.load(spec + MASKS + RANGE + i).to(MASK),)
         reads |= masks[i]
     if R.is_wide:
         # Too many columns to unroll: a loop whose body loads any of them.

@@ -71,6 +71,9 @@ def row_of(rng, form, elements):
     """A random row set: about half of the registers are written, in a shuffled order."""
     record = Record(form)
     matrix = sparse(rng, form)
+    arguments = matrix[form.argument_row(0) : form.register_row(0)]
+    arguments *= 4  # about 1, so that operations have something to do
+    arguments[1, form.estimate(0)] = 0.5
     if not record.has_operations:
         matrix[:, form.estimate(0) : form.draw(0)] = 0
     count = int(rng.integers(1, form.registers + 1))

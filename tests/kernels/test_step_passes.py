@@ -155,18 +155,20 @@ def test_feeding_after_a_row_repeats_what_the_row_fed(kernel_device):
 
 @pytest.mark.parametrize("form", [MIDDLE])
 def test_passes_and_update_together_equal_the_reference(form, kernel_device):
-    """Thresholds found by the pass, then the row: what a tick does."""
-    case = random_case(8, form, 30)
-    pair = ((Operation.DYNAMIC_THRESHOLD, 0.5, 4.0),) * 2
+    """Thresholds found by the pass, then the row: what a tick does, in the second of two slots."""
+    case = random_case(4, form, 30)
+    pair = ((Operation.DYNAMIC_THRESHOLD, 0.875, 4.0),) * 2
     case = replace(case, row=case.row._replace(operations=pair), thresholds=(POISON, POISON))
-    where = place(form, kernel_device, elements=30)
-    write_case(where, 0, case)
+    where = place(form, kernel_device, slots=2, elements=30)
+    write_case(where, 1, case)
     found = []
     for order in range(2):
         values, ratios = argument_of(where, order, kernel_device)
-        found.append(float(np.quantile(np.abs(values[0, :30]), ratios[0])))
-        where.space.found[1][0, order] = found[-1]
+        found.append(float(np.quantile(np.abs(values[1, :30]), ratios[1])))
+        where.space.found[1][1, order] = found[-1]
+    assert min(found) > 1  # a smaller one would not count
+    where.space.found[1][0] = 1.0
     launch.step(where.space)
     truth = truth_of(replace(case, thresholds=tuple(found)))
-    new = where.registers(0)[list(case.row.targets)]
+    new = where.registers(1)[list(case.row.targets)]
     assert (np.abs(new - truth.registers) <= truth.register_bounds).all()
