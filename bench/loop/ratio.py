@@ -58,6 +58,8 @@ def tick_to_forward(loop: Loop, device: str, rounds: int) -> Extra:
 
 def tick_launches(loop: Loop, device: str) -> dict[str, float]:
     """What the host launches in one tick of the middle of a run; empty on a CPU."""
+    if device != "cuda":
+        return {}
     with loop.middle() as middle:
         count = middle.left
         return launches(lambda: [middle.tick() for _ in range(count)], device, count)
