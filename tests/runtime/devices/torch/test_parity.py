@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from denoisert.kernels.step.form import Form
+from denoisert.kernels.step.row import Operation
 from denoisert.runtime.bundle.card import TimeShape
 from denoisert.runtime.devices.torch import TorchDevice
 from denoisert.runtime.layout import Part, StateLayout
@@ -128,6 +129,27 @@ def test_recorded_noise_is_read_from_its_pages(check, toy):
     index = np.tile(np.arange(4)[:, None], 2)
     table = assemble(form, matrix, external_index=index, noise_source=(1, -1))
     check(toy, [work(table, (3,), seed=2, externals=pages)])
+
+
+def test_two_thresholds_in_one_row(check, toy):
+    """Of U_0, and of a U_1 that reads D_0; both quantiles lie above 1."""
+    form = Form(1, 1, 1)
+    matrix = blank(form, 2)
+    matrix[1:, form.argument_row(0), 0] = 2.0
+    matrix[1:, form.argument_row(1), [form.branch(0), form.estimate(0)]] = 3.0, 0.5
+    columns = [0, form.estimate(0), form.estimate(1)]
+    matrix[1:, form.register_row(0), columns] = 0.3, 0.5, 0.7
+    codes = np.full((3, 2), int(Operation.DYNAMIC_THRESHOLD))
+    codes[0] = Operation.NONE
+    table = assemble(
+        form,
+        matrix,
+        operation=codes,
+        operation_args=np.tile([[0.8, 9.0], [0.9, 9.0]], (3, 1, 1)),
+        model_time=np.full((3, 1), 0.5),
+    )
+    pages = {"buffer0": np.zeros((1, 64), np.float32)}
+    check(toy, [work(table, (3,), seed=2, externals=pages)], [(3,)])
 
 
 def anything(seed, ports=1, scalars=0):
