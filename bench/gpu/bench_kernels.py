@@ -74,7 +74,8 @@ def _record(
     extra["launched_ms"] = round(found.launched, 6)
     if size in COUNTED:
         launch.reset()
-        extra |= launches(launch.run, "cuda", 1, "a_call")
+        with torch.inference_mode():  # as it was timed, else it would be compiled again
+            extra |= launches(launch.run, "cuda", 1, "a_call")
     return summary(*names, found.warm, setting, warm_up=0, extra=extra)
 
 

@@ -21,6 +21,7 @@ MOST_MS = 150.0  # of the timed launches of one kind
 REPEATS = (5, 30)  # least and most
 FLUSHED = 2**26  # float32 numbers, more than any second-level cache
 WAKING = 60  # passes over them: the clocks of an idle card rise within tens of milliseconds
+SLEEP = 200_000  # cycles, 0.1 ms: meanwhile the host has handed over all that is timed
 
 Run = Callable[[], object]
 
@@ -68,14 +69,17 @@ def times(launch: Launch) -> Times:
     single = captured(launch.run)
     for _ in range(WAKING):
         flushed.sum()
-    launch.reset()
-    single()
-    one_ms = _elapsed_ms(launch.reset, single)
+
+    def ready() -> None:
+        launch.reset()
+        torch.cuda._sleep(SLEEP)
+
+    one_ms = min(_elapsed_ms(ready, single) for _ in range(WARM_UP))
     count = LAUNCHES if one_ms < LONG_MS else 1
     least, most = REPEATS
     repeats = max(least, min(most, round(MOST_MS / (one_ms * count))))
     many = captured(launch.run, count) if count > 1 else single
-    warm = [_elapsed_ms(launch.reset, many) / count for _ in range(repeats)]
+    warm = [_elapsed_ms(ready, many) / count for _ in range(repeats)]
 
     def flush() -> None:
         launch.reset()

@@ -81,7 +81,7 @@ def full(folders: Folders) -> list[Phase]:
         Phase("environment", ("bench.gpu.environment",), 30),
         _tests(("-m", "gpu"), 120),
         Phase("seed", room("loop/bench_seed"), 40),
-        Phase("kernels", (*room("gpu/bench_kernels"), *eager), 75),
+        Phase("kernels", (*room("gpu/bench_kernels"), *eager), 90),
         Phase("loop few", (*room("loop/bench_few"), "--cases", "batch 1"), 75),
         Phase("loop dit", (*room("loop/bench_dit"), *eager), 50),
         Phase("loop sd15", (*room("loop/bench_sd15"), *eager), 60),

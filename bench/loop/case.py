@@ -3,7 +3,9 @@
 Every provider computes the same pictures from the same noise, and a record says how far they lie
 from the eager loop in float32, since a faster wrong picture is no result. Times end when the
 latents are on the host. What is not the network is the time of a run less that of its bare network
-calls; both are measured in the provider's own form.
+calls; both are measured in the provider's own form, in turns. A first picture counts from nothing
+but the written weights: loading them is in it for the first provider of a network, compiling and
+capturing for all.
 """
 
 from __future__ import annotations
@@ -131,14 +133,14 @@ def _tick(provider: Provider, job: Job, size: Size, device: str) -> Extra:
 
 @contextmanager
 def _measuring() -> Iterator[None]:
-    """Torch on one CPU thread, which is all that a CUDA loop needs; cuDNN chooses by timing.
+    """Torch on one CPU thread, which is all that a CUDA loop needs; no TF32, as in our engine.
 
     Our engine lets cuDNN time its algorithms, so the loops that we compare with may, too.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
             yield
     finally:
         torch.set_num_threads(before)

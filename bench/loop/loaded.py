@@ -51,8 +51,7 @@ class Loaded:
         if self.device == "cuda" and path.exists():
             kept: np.ndarray = np.load(path)
             return kept
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            found = run(network(self.files, self.device, torch.float32))
+        found = run(network(self.files, self.device, torch.float32))
         if self.device == "cuda":
             np.save(path, found)
         release()

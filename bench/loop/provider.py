@@ -57,9 +57,10 @@ class Providers:
         """Provider -> its context, the ones that compile last."""
         ours = {name: partial(self.ours, name) for name in self.loaded.places.names}
         made: dict[str, Making] = {**ours, "captured forward": self.captured, "eager": self.eager}
+        made["torch.compile"] = self.compiled
         if self.device == "cuda":  # elsewhere the two modes are one
             made["torch.compile reduce-overhead"] = self.reduced
-        return {**made, "torch.compile": self.compiled}
+        return made
 
     @property
     def _network(self) -> Network:
@@ -109,7 +110,7 @@ class Providers:
         return dtype
 
     def truth(self) -> np.ndarray:
-        """The first picture of the eager loop in float32, without shorter float32 anywhere."""
+        """The first picture of the eager loop in float32; whoever measures switches TF32 off."""
         first = Providers(replace(self.job, pictures=1), self.loaded)
         key = f"{first.job.name} {self.job.guidance:g}"
         return self.loaded.truth(key, lambda call: first._torch(call, torch.float32).run())
