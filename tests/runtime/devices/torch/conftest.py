@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from tests.runtime.devices.torch.pointwise import SMALL, pointwise
-from tests.runtime.devices.torch_places import torch_denoiser
+from tests.runtime.devices.torch_places import apart, torch_denoiser, torch_run
 from tests.runtime.networks import perceptron
+from tests.runtime.spies import error, exact, run
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +54,25 @@ def steady(placed, steady_toy, kernel_device):
 @pytest.fixture
 def breaking(placed, breaking_toy, kernel_device):
     return placed(breaking_toy, kernel_device)
+
+
+@pytest.fixture
+def check(placed, kernel_device):
+    """Runs works on both devices, together; each must be near the other, and the reference."""
+
+    def compare(toy, works, labels=None, *, slots=4):
+        found = torch_run(placed(toy, kernel_device), works, kernel_device, slots=slots)
+        beside = run(placed(toy, "cpu"), works, slots=slots)
+        for index, (each, mine, other) in enumerate(zip(works, found, beside, strict=True)):
+            assert mine.error is None
+            assert error(mine.latent, other.latent) <= apart(each.table)
+            for tape, page in zip(mine.tapes, other.tapes, strict=True):
+                assert error(tape, page) <= apart(each.table)
+            if labels is not None:
+                wanted = exact(toy, each, labels[index])
+                assert error(mine.latent, wanted.latent) <= apart(each.table)
+
+    return compare
 
 
 @pytest.fixture(autouse=True)
