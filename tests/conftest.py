@@ -11,8 +11,16 @@ from denoisert.export import compile_bundle
 
 # Triton decides when a kernel's module is imported whether it compiles or interprets: without a GPU
 # this process interprets. Compile-only tests run in processes of their own.
-if not Path("/dev/nvidiactl").exists():
+HAS_GPU = Path("/dev/nvidiactl").exists()
+if not HAS_GPU:
     os.environ["TRITON_INTERPRET"] = "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever runs everything hears which tests want a GPU."""
+    for item in items:
+        if not HAS_GPU and item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
 @pytest.fixture(

@@ -101,7 +101,8 @@ def run_tests(tree: Path, tests: Iterable[str]) -> int:
         "PYTHONPATH": str(tree / ".typing"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    quiet = ("-x", "-q", "-p", "no:cacheprovider", "-m", "not slow")
+    command = [sys.executable, "-m", "pytest", *quiet, *tests]
     try:
         done = subprocess.run(
             command, cwd=tree, env=environment, capture_output=True, timeout=TIMEOUT_S, check=False
