@@ -16,6 +16,7 @@ from bench.work import KERNELS, LANE, REGISTER, case_name, lanes
 from denoisert.kernels.step import launch as step_launch
 from denoisert.kernels.step import record as r
 from denoisert.runtime.sampling.solvers import DPMpp2M, Euler, EulerAncestral
+from tests.bench.fake_card import TICK_MS, fake_card
 
 RECORD = r.Record(SMALLEST)
 TABLES = {
@@ -203,6 +204,31 @@ def test_the_largest_size_comes_first_and_is_beyond_64_mb():
     assert names[0] == case_name(KERNELS[0], 4838400, 1)
     assert WORK["step euler cfg"](*bench_kernels.SIZES[0]).moved > 64e6
     assert lanes(1, 1).moved == 8
+
+
+@needs_interpreter
+def test_a_full_case_goes_through_on_a_card(monkeypatch, tmp_path):
+    monkeypatch.setattr("bench.gpu.clock.FLUSHED", 8)
+    monkeypatch.setattr("bench.gpu.clock.LAUNCHES", 2)
+    monkeypatch.setattr("bench.gpu.clock.WARM_UP", 1)
+    monkeypatch.setattr("bench.gpu.clock.REPEATS", (2, 3))
+    monkeypatch.setattr(bench_kernels, "SIZES", [(48, 1)])
+    monkeypatch.setattr(bench_kernels, "COUNTED", [(48, 1)])
+    monkeypatch.setattr(
+        bench_kernels, "launches", lambda run, device, n, per: {f"launches_{per}": n}
+    )
+    setting = Setting(Size.FULL, here(), tmp_path, "denoisert")
+    with fake_card(monkeypatch):
+        for case in bench_kernels.cases(Size.FULL):
+            (record,) = case.records(setting)
+            assert record.median == pytest.approx(TICK_MS / 2), "a graph of two launches"
+            assert record.extra["cold_ms"] == pytest.approx(TICK_MS)
+            assert record.extra["launched_ms"] == pytest.approx(TICK_MS / 2)
+            assert record.extra["percent_of_copy"] > 0
+            assert record.extra["launches_a_call"] == 1
+            assert record.dtype == (
+                "float16" if "step" in case.name and "float32" not in case.name else "float32"
+            )
 
 
 def test_other_providers_are_measured_when_one_fails(monkeypatch, tmp_path):

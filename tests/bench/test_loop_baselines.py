@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from bench.case import Setting, Size
+from bench.gpu.room import Chosen
 from bench.loop import bench_dit, bench_few, bench_sd15, bench_sdxl, case, ours, schedulers
 from bench.loop.baselines import Sampling, compiled, fresh, sample
+from bench.loop.case import loop_cases
 from bench.loop.job import Job
 from bench.loop.loaded import Loaded, Shelf
 from bench.loop.network import network
@@ -21,10 +23,12 @@ from bench.loop.shapes.files import inputs, saved
 from bench.loop.shapes.unet import TINY_SD15, TINY_SDXL
 from bench.run import here
 from denoisert.runtime.devices.numpy import NumpyDevice
+from denoisert.runtime.devices.torch import TorchDevice
 from denoisert.runtime.engines.ort import OrtEngine
 from denoisert.runtime.errors import NonFinite
 from denoisert.runtime.loop.slot import Outcome
 from denoisert.runtime.sampling.solvers import DDIM, DPMpp2M, Euler
+from tests.bench.fake_card import fake_card
 from tests.bench.test_loop_shapes import answer, draw
 
 PAIRS = [(DDIM(), schedulers.DDIM), (Euler(), schedulers.Euler), (DPMpp2M(), schedulers.DPMpp2M)]
@@ -219,6 +223,33 @@ def test_the_others_are_measured_when_one_fails(monkeypatch, capsys):
         next(records)
     assert seen == ["captured forward", "eager", "torch.compile"]
     assert "planted" in capsys.readouterr().out
+
+
+def test_a_full_case_goes_through_on_a_card(shelf, monkeypatch):
+    job = Job(TINY_DIT, DDIM(), schedulers.DDIM, 3, 3.0, 1)
+    monkeypatch.setattr("bench.loop.case.ROUNDS", 1)
+    monkeypatch.setattr(
+        "bench.loop.places.TorchDevice", lambda name, most_graphs=32: TorchDevice("cpu")
+    )
+    for place in ("case", "ratio"):
+        monkeypatch.setattr(
+            f"bench.loop.{place}.launches", lambda run, *how: {"launches_a_tick": 1}
+        )
+    monkeypatch.setattr("bench.loop.case.MOST_ROUNDS", 1)
+    setting = Chosen(Size.FULL, here(), Path(), shelf=shelf, without=("torch.compile",))
+    with fake_card(monkeypatch):
+        (each,) = loop_cases("few", [job])
+        records = list(each.records(setting))
+    found = {record.provider: record.extra for record in records}
+    assert [*found] == ["denoisert", "denoisert eager", "captured forward", "eager"]
+    assert found["denoisert eager"]["captured_equals_eager"] == "true"
+    for name in ("denoisert", "denoisert eager"):
+        assert found[name]["tick_to_forward"] > 0
+        assert found[name]["error"] < 0.02, "float16 against float32"
+    assert found["eager"]["error"] < 0.02
+    assert all(extra["launches_a_tick"] == 1 for extra in found.values())
+    assert all(record.dtype == "float16" for record in records)
+    assert len([*shelf.glob("dit-tiny*/truth*.npy")]) == 1
 
 
 def test_branches_differ():
