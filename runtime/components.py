@@ -13,7 +13,7 @@ from denoisert.runtime.devices.device import Device
 from denoisert.runtime.devices.numpy import NumpyDevice
 from denoisert.runtime.engines.choice import DENOISER, Choice, load
 from denoisert.runtime.engines.denoiser import Denoiser
-from denoisert.runtime.engines.target import CPU, Target
+from denoisert.runtime.engines.target import CPU, Target, Torch
 from denoisert.runtime.text.cache import PromptCache
 from denoisert.runtime.text.encoder import PromptEncoder, Texts, outputs_of
 from denoisert.runtime.text.tokenizer import Tokenizer
@@ -105,11 +105,11 @@ def load_device(target: Target) -> Device:
     Raises:
         Incompatible: there is no such device.
     """
-    if target.device == CPU:
+    if target.device == CPU or not isinstance(target, Torch):
         return NumpyDevice()
     from denoisert.runtime.devices.torch import TorchDevice
 
-    return TorchDevice(target.device)
+    return TorchDevice(target.device, target.graphs)
 
 
 def _texts(bundle: Bundle, choice: Choice, threads: int, cache: PromptCache) -> Texts:

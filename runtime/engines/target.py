@@ -10,6 +10,7 @@ from denoisert.runtime.errors import InvalidInput
 
 CPU = "cpu"
 FLOAT32 = "float32"
+GRAPHS = 32
 DTYPES = (FLOAT32, "float16", "bfloat16")
 
 
@@ -33,13 +34,15 @@ class Torch:
         device: as torch names it, "cuda", "cuda:1" or "cpu".
         dtype: that the denoiser computes in: "float32", "float16" or "bfloat16". Text encoders,
             decoder and image encoder compute in float32.
+        graphs: captured ticks that a device keeps, on CUDA; 0 launches every tick anew.
 
     Raises:
-        InvalidInput: another device or dtype.
+        InvalidInput: another device or dtype, or less than no graphs.
     """
 
     device: str = "cuda"
     dtype: str = FLOAT32
+    graphs: int = GRAPHS
 
     name: ClassVar[str] = "torch"
 
@@ -48,6 +51,8 @@ class Torch:
             raise InvalidInput(f"dtype {self.dtype!r}: give one of {', '.join(DTYPES)}.")
         if self.device != CPU and not _is_cuda(self.device):
             raise InvalidInput(f'device {self.device!r}: give "cuda", "cuda:1" or "cpu".')
+        if isinstance(self.graphs, bool) or not isinstance(self.graphs, int) or self.graphs < 0:
+            raise InvalidInput(f"graphs {self.graphs!r}: give a whole number, 0 for none.")
 
 
 Target = OnnxRuntime | Torch

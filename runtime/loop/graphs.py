@@ -15,9 +15,8 @@ import torch
 
 from denoisert.kernels.step.form import Form
 from denoisert.runtime.engines.engine import Bound
+from denoisert.runtime.engines.target import GRAPHS
 from denoisert.runtime.errors import CaptureError
-
-MOST_GRAPHS = 32
 
 
 class TickKey(NamedTuple):
@@ -88,7 +87,7 @@ class Graphs:
         most: graphs that are kept.
     """
 
-    def __init__(self, stream: torch.cuda.Stream, most: int = MOST_GRAPHS) -> None:
+    def __init__(self, stream: torch.cuda.Stream, most: int = GRAPHS) -> None:
         self._stream = stream
         self._most = most
         self._pool: Any = torch.cuda.graph_pool_handle()
@@ -127,7 +126,7 @@ class Graphs:
             self._pool = torch.cuda.graph_pool_handle()  # torch may believe it still records there
             raise CaptureError(
                 f"a tick of {len(key.calls)} engine call(s) cannot be captured: {error}. Open the "
-                "runtime without graphs, or report the operator that is named."
+                "runtime on Torch(graphs=0), or report the operator that is named."
             ) from error
         self._graphs[key] = graph
         self._captured += 1

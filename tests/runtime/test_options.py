@@ -40,7 +40,9 @@ def test_names_of_devices_mean_targets():
     assert Options(devices=[Torch("cpu", "float16")]).targets == (Torch("cpu", "float16"),)
 
 
-@pytest.mark.parametrize("wrong", [{"dtype": "int8"}, {"device": "gpu"}, {"device": "cuda:"}])
+@pytest.mark.parametrize(
+    "wrong", [{"dtype": "int8"}, {"device": "gpu"}, {"device": "cuda:"}, {"graphs": -1}]
+)
 def test_a_target_checks_itself(wrong):
     with pytest.raises(InvalidInput, match="give"):
         Torch(**wrong)

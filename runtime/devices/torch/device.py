@@ -9,9 +9,10 @@ import torch
 from denoisert.runtime.devices.torch.memory import TorchMemory
 from denoisert.runtime.devices.torch.stage import Stage
 from denoisert.runtime.engines.denoiser import Denoiser
+from denoisert.runtime.engines.target import GRAPHS
 from denoisert.runtime.errors import Incompatible
 from denoisert.runtime.layout import StateLayout
-from denoisert.runtime.loop.graphs import MOST_GRAPHS, Eager, Graphs, Rounds
+from denoisert.runtime.loop.graphs import Eager, Graphs, Rounds
 
 
 class TorchDevice:
@@ -25,7 +26,7 @@ class TorchDevice:
         Incompatible: torch knows no such device here.
     """
 
-    def __init__(self, name: str = "cuda", most_graphs: int = MOST_GRAPHS) -> None:
+    def __init__(self, name: str = "cuda", most_graphs: int = GRAPHS) -> None:
         self.name = name
         self._most_graphs = most_graphs
         self._device = torch.device(name)
