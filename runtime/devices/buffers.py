@@ -78,12 +78,7 @@ class LaneBuffers:
 
     def slices(self, first: int, count: int) -> dict[str, Buffer]:
         """Every buffer's lanes first .. first + count - 1, a scalar time as its first lane."""
-        network = self._denoiser.network
-        found = {name: values[first : first + count] for name, values in self._buffers.items()}
-        if self._denoiser.has_scalar_time:
-            port = next(p for p in self._denoiser.engine.inputs if p.name == network.time)
-            found[network.time] = found[network.time][:1].reshape(port.shape(1))
-        return found
+        return self._denoiser.slices(self._buffers, first, count)
 
     def map_lanes(
         self,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Protocol
 
 import numpy as np
+
+from denoisert.runtime.errors import BuildError
 
 Buffer = Any
 """A NumPy array, or a tensor on an engine's device."""
@@ -83,3 +85,23 @@ class Engine(Protocol):
     def close(self) -> None:
         """Release the engine; bound calls are dead afterwards."""
         ...
+
+
+def lane_buckets(outputs: Sequence[Port], largest: int) -> tuple[int, ...]:
+    """The lane counts that a graph can be bound at: any, or the one that it fixes.
+
+    Args:
+        outputs: of the graph.
+        largest: most lanes of a call where any number goes.
+
+    Raises:
+        BuildError: an output without lanes, or outputs that fix different numbers.
+    """
+    if not all(port.dims for port in outputs):
+        raise BuildError("an output of the graph is a scalar; every output needs a row per lane.")
+    fixed = {port.dims[0] for port in outputs if isinstance(port.dims[0], int)}
+    if not fixed:
+        return tuple(range(1, largest + 1))
+    if len(fixed) > 1:
+        raise BuildError(f"the graph's outputs have different fixed batch sizes {sorted(fixed)}.")
+    return (fixed.pop(),)

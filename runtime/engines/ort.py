@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from denoisert.runtime.engines.engine import Buffer, Port
+from denoisert.runtime.engines.engine import Buffer, Port, lane_buckets
 from denoisert.runtime.errors import BuildError, EngineError, FellBack, OutOfProfile
 
 PROVIDER = "CPUExecutionProvider"
@@ -101,7 +101,7 @@ class OrtEngine:
         self.inputs = _ports(session.get_inputs())
         self.outputs = _ports(session.get_outputs())
         self._session: onnxruntime.InferenceSession | None = session
-        self.buckets = _buckets(self.outputs)
+        self.buckets = lane_buckets(self.outputs, LARGEST_BUCKET)
 
     def workspace_bytes(self, bucket: int) -> int:
         """Unknown to the caller: ONNX Runtime keeps its own arena."""
@@ -153,17 +153,6 @@ def _ports(nodes: list[onnxruntime.NodeArg]) -> tuple[Port, ...]:
         dims = (size if isinstance(size, int) else size or LANES for size in node.shape)
         ports.append(Port(node.name, DTYPES[node.type], tuple(dims)))
     return tuple(ports)
-
-
-def _buckets(outputs: tuple[Port, ...]) -> tuple[int, ...]:
-    if not all(port.dims for port in outputs):
-        raise BuildError("an output of the graph is a scalar; every output needs a row per lane.")
-    fixed = {port.dims[0] for port in outputs if isinstance(port.dims[0], int)}
-    if not fixed:
-        return tuple(range(1, LARGEST_BUCKET + 1))
-    if len(fixed) > 1:
-        raise BuildError(f"the graph's outputs have different fixed batch sizes {sorted(fixed)}.")
-    return (fixed.pop(),)
 
 
 def _check_buffer(port: Port, bucket: int, buffers: Mapping[str, Buffer]) -> None:

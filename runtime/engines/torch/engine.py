@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from denoisert.runtime.engines.engine import Port
+from denoisert.runtime.engines.engine import Port, lane_buckets
 from denoisert.runtime.engines.torch.bound import Binder, TorchBound, reported
 from denoisert.runtime.engines.torch.buffers import AnyBuffer, place_buffers
 from denoisert.runtime.engines.torch.function import TorchFunction
@@ -56,7 +56,7 @@ class TorchEngine:
         self._graph: Graph | None = fuse(fold(read_graph(graph, weights_root)))
         self.device = str(self._device)
         self.inputs, self.outputs = self._precision.ports(self._graph)
-        self.buckets = _buckets(self.outputs)
+        self.buckets = lane_buckets(self.outputs, LARGEST_BUCKET)
         self._constants: dict[tuple[str, int], Tensor] = {}  # on the device; 0 serves all buckets
         self._plans: dict[int, Plan] = {}
         self._lock = Lock()
@@ -179,14 +179,3 @@ def _usable(name: str) -> torch.device:
 
 def _at(ports: tuple[Port, ...], bucket: int) -> tuple[Port, ...]:
     return tuple(Port(port.name, port.dtype, port.shape(bucket)) for port in ports)
-
-
-def _buckets(outputs: tuple[Port, ...]) -> tuple[int, ...]:
-    if not all(port.dims for port in outputs):
-        raise BuildError("an output of the graph is a scalar; every output needs a row per lane.")
-    fixed = {port.dims[0] for port in outputs if isinstance(port.dims[0], int)}
-    if not fixed:
-        return tuple(range(1, LARGEST_BUCKET + 1))
-    if len(fixed) > 1:
-        raise BuildError(f"the graph's outputs have different fixed batch sizes {sorted(fixed)}.")
-    return (fixed.pop(),)
