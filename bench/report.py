@@ -42,18 +42,31 @@ def _place(machine: Machine) -> tuple[str, int]:
 
 
 def _device(records: list[Record]) -> Iterator[str]:
-    machine = max((each.machine for each in records), key=lambda machine: machine.date)
-    libraries = ", ".join(f"{name} {found}" for name, found in machine.libraries.items())
-    loads = [float(each.extra.get("load_average", 0.0)) for each in records]
+    machine = records[0].machine
     yield f"## {machine.device}, {machine.cores} cores\n"
-    dirty = " with uncommitted changes" if machine.is_dirty else ""
-    commit = machine.commit[:12] or "unknown"
-    yield f"{machine.date}, commit {commit}{dirty}, {machine.driver}, {libraries};"
-    yield f"load average {min(loads):g} to {max(loads):g} while measuring.\n"
+    ordered = sorted(records, key=_day)
+    for _, group in groupby(ordered, key=_day):
+        yield from _run(list(group))
     for room, group in groupby(sorted(records, key=_order), key=_room):
         yield f"### {room}\n"
         yield from _table(list(group))
         yield ""
+
+
+def _run(records: list[Record]) -> Iterator[str]:
+    """What one day's records share, and which rooms they fill."""
+    machine = max((each.machine for each in records), key=lambda machine: machine.date)
+    libraries = ", ".join(f"{name} {found}" for name, found in machine.libraries.items())
+    loads = [float(each.extra.get("load_average", 0.0)) for each in records]
+    dirty = " with uncommitted changes" if machine.is_dirty else ""
+    commit = machine.commit[:12] or "unknown"
+    yield f"{machine.date}, commit {commit}{dirty}, {machine.driver}, {libraries};"
+    yield f"load average {min(loads):g} to {max(loads):g} while measuring:"
+    yield f"{', '.join(sorted({_room(each) for each in records}))}.\n"
+
+
+def _day(record: Record) -> str:
+    return record.machine.date[:10]
 
 
 def _room(record: Record) -> str:

@@ -14,6 +14,7 @@ from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.engines.choice import DENOISER, choose, load
 from denoisert.runtime.engines.engine import Bound, Buffer, Engine, Port
 from denoisert.runtime.engines.target import OnnxRuntime, Torch
+from denoisert.runtime.measure.against import OURS
 from denoisert.runtime.measure.record import Record
 
 LANES = (1, 4, 16)
@@ -32,7 +33,8 @@ def _measure(case: str, setting: Setting, *, lanes: int) -> Iterator[Record]:
         for target in (OnnxRuntime(), Torch("cpu")):
             engine = load(bundle, choose(bundle, target), DENOISER, setting.machine.cores)
             stack.callback(engine.close)
-            runs[target.name] = _call(engine, lanes)
+            name = OURS if isinstance(target, OnnxRuntime) else f"{OURS} {target.name}"
+            runs[name] = _call(engine, lanes)
         for provider, values in timed(runs, setting).items():
             yield summary(case, provider, values, setting)
 
