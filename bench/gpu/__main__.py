@@ -19,7 +19,7 @@ from time import perf_counter
 from bench.gpu.child import Ending, run
 from bench.gpu.machine import ROOT, gpu, machine
 from bench.gpu.phases import Folders, Phase, dry, full
-from bench.gpu.summary import lines
+from bench.gpu.summary import judged, loops
 from bench.run import slug
 from denoisert.runtime.measure.against import read
 from denoisert.runtime.measure.record import Record
@@ -77,7 +77,8 @@ def _run(
         endings.append(run(phase, left_s, out, where, environment))
         print(f"== {_said(endings[-1])}", flush=True)
     records = [record for record in _read(out) if record.machine.date >= where.date]
-    print("", *lines(records), "== phases", *map(_said, endings), sep="\n")
+    verdicts = judged(records) if gpu() else ["== aims: judged on a GPU only"]
+    print("", *verdicts, *loops(records), "== phases", *map(_said, endings), sep="\n")
     print(f"{len(records)} records in {out}")
     return int(any(ending.is_failure for ending in endings))
 

@@ -18,8 +18,8 @@ SHOWN = ("error", "non_network_percent", "first_picture_s", "launches_a_tick")
 Judged = tuple[str, float, float, bool]  # what, found, aim, whether it is kept
 
 
-def lines(records: Sequence[Record]) -> Iterator[str]:
-    """Yield the aims, then a line for every loop.
+def judged(records: Sequence[Record]) -> Iterator[str]:
+    """Yield a line for every aim; the records are a GPU's, a CPU's judge nothing.
 
     Args:
         records: of this run.
@@ -27,6 +27,14 @@ def lines(records: Sequence[Record]) -> Iterator[str]:
     yield "== aims"
     for what, found, aim, is_kept in aims(records):
         yield f"{'kept  ' if is_kept else 'MISSED'} {what:58} {found:10.4g}  aim {aim:g}"
+
+
+def loops(records: Sequence[Record]) -> Iterator[str]:
+    """Yield a line for every loop.
+
+    Args:
+        records: of this run.
+    """
     yield "== loops"
     for record in records:
         if record.case.startswith("loop/") and record.unit == "ms":

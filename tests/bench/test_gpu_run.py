@@ -145,7 +145,7 @@ def test_aims_are_judged_by_the_records():
         *((84.0, False), (1.0, True), (1.01, True), (2e-6, True)),
         *((2.5, True), (0.0, False)),
     ]
-    text = list(summary.lines(records))
+    text = [*summary.judged(records), *summary.loops(records)]
     assert sum(line.startswith("MISSED") for line in text) == 2
     assert sum("few a" in line and " ms, " in line for line in text) == 3
 

@@ -58,10 +58,13 @@ class Call:
     kind: Kind = Kind.FRESH
     writer: Function | None = None
 
-    def run(self, values: tuple[torch.Tensor | None, ...]) -> Any:  # noqa: ANN401  tensor or several
+    def run(
+        self, values: tuple[torch.Tensor | None, ...]
+    ) -> torch.Tensor | tuple[torch.Tensor, ...]:
         """Call the function on the node's inputs."""
         given = (values[a.index] if isinstance(a, Operand) else a for a in self.arguments)
-        return self.function(*given, **self.keywords)
+        found: torch.Tensor | tuple[torch.Tensor, ...] = self.function(*given, **self.keywords)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
