@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from denoisert.runtime.request import Condition, Limits, Request, Start
     from denoisert.runtime.result import Result
     from denoisert.runtime.runtime import Runtime
+    from denoisert.runtime.sampling.compat import Compat
     from denoisert.runtime.sampling.guidance import CFG, Unguided
+    from denoisert.runtime.sampling.operations import Clip, DynamicThreshold
     from denoisert.runtime.sampling.schedules import Karras, Leading, Linspace, Trailing
     from denoisert.runtime.sampling.solvers import (
         DDIM,
+        Bounded,
         DPMpp2M,
         Euler,
         EulerAncestral,
@@ -38,8 +41,11 @@ _HOMES = {
     "runtime": ("Runtime",),
     "sampling.guidance": ("CFG", "Unguided"),
     "sampling.schedules": ("Karras", "Leading", "Linspace", "Trailing"),
+    "sampling.compat": ("Compat",),
+    "sampling.operations": ("Clip", "DynamicThreshold"),
     "sampling.solvers": (
         "DDIM",
+        "Bounded",
         "DPMpp2M",
         "Euler",
         "EulerAncestral",
@@ -54,9 +60,13 @@ __all__ = [
     "CFG",
     "DDIM",
     "Admitted",
+    "Bounded",
+    "Clip",
+    "Compat",
     "Condition",
     "DPMpp2M",
     "DenoiseRTError",
+    "DynamicThreshold",
     "Ended",
     "Euler",
     "EulerAncestral",

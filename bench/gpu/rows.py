@@ -6,6 +6,8 @@ two resets: from `FIRST` on, 29 rows of 32 steps ask and do the same, only their
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from denoisert.kernels.step.encode import Surroundings, encode
@@ -48,7 +50,7 @@ def of_solver(
     """
     guidance = CFG(4.0, rescale=rescale)
     solved = solver.rows(Trailing().grid(ScaledLinear(), STEPS))
-    table = fold(solved, Parametrisation.EPS, guidance, operation)
+    table = fold(replace(solved, bound=operation), Parametrisation.EPS, guidance)
     layout = StateLayout((Part("latent", (elements,)),))
     return encode_rows(table, instructions(table, layout, form), Record(form))
 

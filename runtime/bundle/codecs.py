@@ -15,9 +15,8 @@ from denoisert.runtime.sampling.names import (
     SCHEDULES,
     SOLVERS,
     SPACINGS,
-    from_dict,
-    to_dict,
 )
+from denoisert.runtime.sampling.notation import from_dict, to_dict
 from denoisert.runtime.sampling.schedules import NoiseSchedule, Spacing
 from denoisert.runtime.sampling.solvers import Solver
 

@@ -110,7 +110,8 @@ def request(
         InvalidInput: an unknown name, or a value outside its range.
     """
     from denoisert.runtime.request import Request
-    from denoisert.runtime.sampling.names import SOLVERS, SPACINGS, parse
+    from denoisert.runtime.sampling.names import SOLVERS, SPACINGS
+    from denoisert.runtime.sampling.notation import parse
 
     return Request(
         condition,

@@ -17,7 +17,7 @@ from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.request import Condition, Limits, Request
 from denoisert.runtime.sampling.guidance import CFG
 from denoisert.runtime.sampling.names import SOLVERS, SPACINGS
-from denoisert.runtime.sampling.names import parse as parse_name
+from denoisert.runtime.sampling.notation import parse as parse_name
 from denoisert.runtime.sampling.schedules import Spacing
 from denoisert.runtime.sampling.solvers import Solver
 

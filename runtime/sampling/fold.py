@@ -4,7 +4,8 @@ D and E of the canonical columns are replaced by what the raw network outputs sa
 
     D = dx R_0 + sum_b w_b df F_b      E = ex R_0 + sum_b w_b ef F_b
 
-With a guidance rule the sum is G; with an operation on D the column D_0 takes its place.
+With a guidance rule the sum is G; with an operation on D the column D_0 takes its place. A rule or
+an operation of the solver itself takes what guidance and the bound leave of V, U and D.
 """
 
 from __future__ import annotations
@@ -19,16 +20,24 @@ from numpy.typing import NDArray
 from denoisert.kernels.rule import VECTORS
 from denoisert.kernels.step.form import ARGUMENTS, DRAWS, Form
 from denoisert.kernels.step.row import Operation
-from denoisert.runtime.errors import InvalidTable
+from denoisert.runtime.errors import InvalidInput, InvalidTable
+from denoisert.runtime.sampling.asked import network_columns
+from denoisert.runtime.sampling.basis import (
+    DENOISED,
+    GUIDED,
+    NOISE,
+    RESULT,
+    VARIANCE,
+    EstimateMap,
+    Vector,
+)
 from denoisert.runtime.sampling.grid import Point
 from denoisert.runtime.sampling.guidance import Branches, Guidance
-from denoisert.runtime.sampling.operations import EstimateOperation
 from denoisert.runtime.sampling.parametrisation import Parametrisation, estimates
 from denoisert.runtime.sampling.registers import liveness, placement
-from denoisert.runtime.sampling.rows import Rows, Vector
+from denoisert.runtime.sampling.rows import Rows
 from denoisert.runtime.sampling.table import (
     COUNTER_NOISE,
-    SCALARS,
     Floats,
     SamplerTable,
     TableProduct,
@@ -39,7 +48,6 @@ def fold(
     rows: Rows,
     parametrisation: Parametrisation | Sequence[Parametrisation],
     guidance: Guidance,
-    operation: EstimateOperation | None = None,
     *,
     noise_source: tuple[int, int] = (COUNTER_NOISE, COUNTER_NOISE),
 ) -> SamplerTable:
@@ -49,7 +57,6 @@ def fold(
         rows: what the solver says.
         parametrisation: meaning of the network's output, one for all branches or one per branch.
         guidance: which branches exist and how they combine.
-        operation: what happens to the clean estimate before the solver sees it.
         noise_source: where each draw comes from: the counter, or an external's index.
 
     Returns:
@@ -57,9 +64,11 @@ def fold(
 
     Raises:
         InvalidTable: the parts do not fit together.
+        InvalidInput: guidance and solver both need a rule.
     """
     branches = guidance.branches(rows.points)
     _check_branches(branches, rows.stages)
+    _check_rules(rows, branches)
     count = len(branches.conditions)
     if isinstance(parametrisation, Parametrisation):
         parametrisation = [parametrisation] * count
@@ -67,8 +76,26 @@ def fold(
         raise InvalidTable(
             f"{len(parametrisation)} parametrisations for {count} branches; give one for each."
         )
-    form = Form(rows.basis.count, count, len(rows.basis.externals), rows.taps.shape[1])
-    return _Fold(rows, form, list(parametrisation), branches, operation).table(noise_source)
+    learned = rows.reads(rows.basis.variance)
+    form = Form(
+        rows.basis.count, count + int(learned.any()), len(rows.basis.externals), rows.taps.shape[1]
+    )
+    return _Fold(rows, form, list(parametrisation), branches, learned).table(noise_source)
+
+
+def _check_rules(rows: Rows, branches: Branches) -> None:
+    own = [row for row, rule in enumerate(rows.rules) if rule is not None]
+    if own and rows.bound is not None:
+        raise InvalidInput(
+            f"the solver weighs its vectors by their products, which {rows.bound} would have to "
+            "come before. Use the solver without it."
+        )
+    clash = [row for row in own if branches.rule[row - 1]]
+    if clash:
+        raise InvalidInput(
+            f"solver and guidance both have a rule at stage {clash[0] - 1}, and a stage holds one. "
+            "Use guidance that only needs weights, such as CFG(scale) without rescale."
+        )
 
 
 def _check_branches(branches: Branches, stages: int) -> None:
@@ -94,7 +121,12 @@ class _Fold:
     form: Form
     parametrisations: list[Parametrisation]
     branches: Branches
-    operation: EstimateOperation | None
+    learned: NDArray[np.bool_]
+
+    @property
+    def first_operation(self) -> int:
+        """Which of D_0, D_1 is the solver's O_0: the bound takes the first."""
+        return int(self.rows.bound is not None)
 
     def table(self, noise_source: tuple[int, int]) -> SamplerTable:
         rows, form = self.rows, self.form
@@ -109,9 +141,8 @@ class _Fold:
         return SamplerTable(
             form=form,
             matrix=matrix,
-            **self._network(count),
-            rule=np.concatenate([[0], self.branches.rule]),
-            rule_args=np.concatenate([np.zeros((1, 8)), self.branches.rule_args]),
+            **network_columns(rows, self.branches, self.learned),
+            **self._rules(),
             operation=operation,
             operation_args=arguments,
             products=tuple(products),
@@ -136,31 +167,56 @@ class _Fold:
         columns = np.zeros((basis.width, form.columns))
         columns[: basis.count, : form.registers] = np.eye(basis.count)
         for draw in range(DRAWS):
-            columns[basis.count + 2 + draw, form.draw(draw)] = 1.0
+            columns[basis.first_draw + draw, form.draw(draw)] = 1.0
         for external in range(form.externals):
-            columns[basis.count + 2 + DRAWS + external, form.external(external)] = 1.0
+            columns[basis.first_external + external, form.external(external)] = 1.0
         columns[-1, form.one] = 1.0
         return columns
 
     def _stage(self, matrix: Floats, stage: int) -> Floats:
         """Fill V and U of one stage; return the canonical columns in table columns."""
-        columns = self._prologue()
+        columns, form = self._prologue(), self.form
         point = self.rows.points[stage]
         ruled = bool(self.branches.rule[stage])
         denoised, noise = self._ruled(point, stage) if ruled else self._linear(point, stage)
         if ruled:
             for vector in range(VECTORS[self.branches.rule[stage]]):
-                matrix[self.form.vector_row(vector), self.form.branch(vector)] = 1.0
-        if self.operation is not None:
-            matrix[self.form.argument_row(0)] = denoised
-            clipped = np.zeros(self.form.columns)
-            clipped[self.form.estimate(0)] = 1.0
-            if self.operation.rederive:
-                noise = self._rederived(point, clipped)
-            denoised = clipped
-        columns[self.rows.basis.count] = denoised
-        columns[self.rows.basis.count + 1] = noise
+                matrix[form.vector_row(vector), form.branch(vector)] = 1.0
+        bound = self.rows.bound
+        if bound is not None:
+            matrix[form.argument_row(0)] = denoised
+            denoised = self._unit(form.estimate(0))
+            noise = self._rederived(point, denoised) if bound.rederive else noise
+        first = self.rows.basis.count
+        columns[first + DENOISED], columns[first + NOISE] = denoised, noise
+        if self.learned[stage + 1]:
+            columns[first + VARIANCE] = self._unit(form.branch(form.branches - 1))
+        self._own(matrix, stage + 1, columns)
         return columns
+
+    def _unit(self, column: int) -> Vector:
+        vector = np.zeros(self.form.columns)
+        vector[column] = 1.0
+        return vector
+
+    def _own(self, matrix: Floats, row: int, columns: Floats) -> None:
+        """Fill V and U with the solver's own rule and operations, and the columns they make."""
+        form, basis = self.form, self.rows.basis
+        rule = self.rows.rules[row]
+        if rule is not None:
+            for index, vector in enumerate(rule.vectors):
+                matrix[form.vector_row(index)] = vector @ columns
+            columns[basis.count + GUIDED] = self._unit(form.guided)
+        applied = self.rows.operations[row]
+        if self.first_operation + len(applied) > ARGUMENTS:
+            raise InvalidInput(
+                f"{self.rows.bound} and the solver's own {len(applied)} operations; a stage holds "
+                f"{ARGUMENTS}. Use the solver without the bound."
+            )
+        for index, operation in enumerate(applied):
+            place = self.first_operation + index
+            matrix[form.argument_row(place)] = operation.argument @ columns
+            columns[basis.count + RESULT + index] = self._unit(form.estimate(place))
 
     def _linear(self, point: Point, stage: int) -> tuple[Vector, Vector]:
         denoised, noise = np.zeros(self.form.columns), np.zeros(self.form.columns)
@@ -205,42 +261,32 @@ class _Fold:
         products: list[TableProduct] = []
         for term in rows.products[row]:
             source: NDArray[np.float64] = term.source @ columns
+            where = term.map
+            if isinstance(where, EstimateMap):
+                where = EstimateMap(where.position + self.first_operation)
             products += [
-                TableProduct(
-                    term.register, term.gain * float(source[column]), term.map, int(column)
-                )
+                TableProduct(term.register, term.gain * float(source[column]), where, int(column))
                 for column in np.flatnonzero(source)
             ]
         return tuple(products)
 
+    def _rules(self) -> dict[str, NDArray[Any]]:
+        """Rule of every stage, the guidance's or the solver's own."""
+        rule = np.concatenate([[0], self.branches.rule])
+        arguments = np.concatenate([np.zeros((1, 8)), self.branches.rule_args])
+        for row, own in enumerate(self.rows.rules):
+            if own is not None:
+                rule[row], arguments[row, : len(own.args)] = own.rule, own.args
+        return {"rule": rule, "rule_args": arguments}
+
     def _operations(self) -> tuple[NDArray[np.int64], Floats]:
         count = self.rows.stages + 1
-        operation = np.zeros((count, ARGUMENTS), np.int64)
+        operation = np.full((count, ARGUMENTS), Operation.NONE, np.int64)
         arguments = np.zeros((count, ARGUMENTS, 2))
-        if self.operation is not None:
-            code, low, high = self.operation.code()
-            operation[1:, 0] = code
-            arguments[1:, 0] = low, high
-        else:
-            operation[:] = Operation.NONE
+        if self.rows.bound is not None:
+            code, low, high = self.rows.bound.code()
+            operation[1:, 0], arguments[1:, 0] = code, (low, high)
+        for row, applied in enumerate(self.rows.operations):
+            for index, own in enumerate(applied, self.first_operation):
+                operation[row, index], arguments[row, index] = own.operation, (own.low, own.high)
         return operation, arguments
-
-    def _network(self, count: int) -> dict[str, NDArray[Any]]:
-        """Who is asked, when and about what: the branch columns of the table."""
-        shape = (count, self.form.branches)
-        asked = np.zeros(shape, bool)
-        asked[1:] = self.branches.weights != 0
-        points = self.rows.points
-        times = np.zeros(shape)
-        scales = np.ones(shape)
-        times[1:] = np.array([point.model_time for point in points])[:, None]
-        scales[1:] = np.array([point.input_scale for point in points])[:, None]
-        return {
-            "condition": np.where(asked, np.array(self.branches.conditions, np.int64), -1),
-            "engine": np.zeros(shape, np.int64),
-            "port": np.zeros(shape, np.int64),
-            "model_time": times,
-            "input_scale": scales,
-            "input_register": np.zeros(shape, np.int64),
-            "scalars": np.zeros((*shape, SCALARS)),
-        }

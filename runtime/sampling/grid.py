@@ -8,8 +8,8 @@ ordinary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,15 @@ class Point(NamedTuple):
         sigma: factor of the noise.
         model_time: what the network is told; NaN where it is never asked.
         input_scale: network input = input_scale * R_0; 1 in network coordinates.
+        scalars: further numbers the network is told, as the step size of a shortcut model; at
+            most 4.
     """
 
     alpha: float
     sigma: float
     model_time: float
     input_scale: float = 1.0
+    scalars: tuple[float, ...] = ()
 
     @property
     def sigma_ve(self) -> float:
@@ -46,6 +49,18 @@ class Point(NamedTuple):
             return float(np.log(self.alpha) - np.log(self.sigma))
 
 
+class Path(Protocol):
+    """What lies between the points of a grid: a noise schedule."""
+
+    def coordinates(self, sigma_ve: Array) -> tuple[Array, Array]:
+        """(alpha, sigma) of noise levels sigma / alpha."""
+        ...
+
+    def model_time(self, sigma_ve: Array) -> Array:
+        """What the network is told at noise levels sigma / alpha."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Grid:
     """N + 1 points and the start of the run.
@@ -57,6 +72,7 @@ class Grid:
         noise_gain: factor of the first draw in the prologue, R_0 = noise_gain xi_0 + source_gain
             X_0.
         source_gain: factor of the source latent in the prologue; 0 starts from noise alone.
+        path: what lies between the points, for solvers that ask there; None if nobody knows.
     """
 
     alpha: Array
@@ -64,6 +80,7 @@ class Grid:
     model_time: Array
     noise_gain: float
     source_gain: float = 0.0
+    path: Path | None = None
 
     def __post_init__(self) -> None:
         with np.errstate(divide="ignore"):
@@ -84,6 +101,22 @@ class Grid:
         return Point(
             float(self.alpha[index]), float(self.sigma[index]), float(self.model_time[index])
         )
+
+    def at_level(self, sigma_ve: float) -> Point:
+        """The point of noise level sigma / alpha on the grid's path, on the grid or between.
+
+        Raises:
+            InvalidInput: the level is not finite and positive, or the grid knows no path.
+        """
+        if self.path is None or not 0.0 < sigma_ve < np.inf:
+            raise InvalidInput(
+                f"the solver asks the network between the points of the grid, at sigma / alpha = "
+                f"{sigma_ve:g}, and the grid has {self.path or 'no path'} there. Use a solver that "
+                "asks at the points alone, such as DPMpp2M()."
+            )
+        level = np.array([sigma_ve])
+        alpha, sigma = self.path.coordinates(level)
+        return Point(float(alpha[0]), float(sigma[0]), float(self.path.model_time(level)[0]))
 
     @property
     def is_linear(self) -> bool:
@@ -106,6 +139,11 @@ class Grid:
             raise InvalidInput(f"strength {strength} is outside 0 to 1; take 1 for the whole grid.")
         first = self.steps - max(1, round(strength * self.steps))
         alpha, sigma = self.alpha[first:], self.sigma[first:]
-        return Grid(
-            alpha, sigma, self.model_time[first:], float(sigma[0]), source_gain=float(alpha[0])
+        return replace(
+            self,
+            alpha=alpha,
+            sigma=sigma,
+            model_time=self.model_time[first:],
+            noise_gain=float(sigma[0]),
+            source_gain=float(alpha[0]),
         )

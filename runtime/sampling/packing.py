@@ -9,8 +9,8 @@ from denoisert.kernels.step.form import DRAWS, Form
 from denoisert.kernels.step.row import Operation, Product, Row, pack
 from denoisert.runtime.errors import InvalidTable
 from denoisert.runtime.layout import StateLayout
+from denoisert.runtime.sampling.basis import EstimateMap, ExternalMap, Map, RangeMap
 from denoisert.runtime.sampling.registers import kept_registers
-from denoisert.runtime.sampling.rows import EstimateMap, ExternalMap, Map, RangeMap
 from denoisert.runtime.sampling.table import SamplerTable
 
 

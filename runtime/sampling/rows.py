@@ -1,128 +1,33 @@
 """What a solver says: float64 rows over canonical columns, knowing no network and no guidance.
 
-    columns  R_0 .. R_{K-1} | D | E | xi_0 xi_1 | X_0 .. X_{E-1} | 1
-
-D is the clean estimate and E the noise estimate of a stage, x = alpha D + sigma E. A solver writes
-its update as
-arithmetic on the vectors of a `Basis`, so the code reads like the paper's formula; `Program`
-collects the rows.
+A solver writes its update as arithmetic on the vectors of a `Basis`, so the code reads like the
+paper's formula; `Program` collects the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from denoisert.kernels.step.form import ARGUMENTS
 from denoisert.runtime.errors import InvalidTable
+from denoisert.runtime.sampling.basis import (
+    MAX_PRODUCTS,
+    MAX_TAPS,
+    Applied,
+    Basis,
+    ExternalMap,
+    Term,
+    Vector,
+    Weighing,
+)
 from denoisert.runtime.sampling.grid import Grid, Point
-
-Vector = NDArray[np.float64]
-
-MAX_REGISTERS = 8
-MAX_EXTERNALS = 16
-MAX_TAPS = 4
-MAX_DRAWS = 2
-MAX_PRODUCTS = 16
-
-
-class Everywhere(NamedTuple):
-    """The map that is 1 on every element."""
-
-
-class ExternalMap(NamedTuple):
-    """The map held by the external at `position`."""
-
-    position: int
-
-
-class EstimateMap(NamedTuple):
-    """The map D_0 or D_1, result of an operation."""
-
-    position: int
-
-
-class RangeMap(NamedTuple):
-    """1 on `channels` channels of one part from `first` on, 0 elsewhere; channels 0 means all."""
-
-    part: int
-    first: int = 0
-    channels: int = 0
-
-
-Map = Everywhere | ExternalMap | EstimateMap | RangeMap
-
-
-class Term(NamedTuple):
-    """One product: R'_register += gain * map * source, with source a vector over the columns."""
-
-    register: int
-    gain: float
-    map: Map
-    source: Vector
-
-
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """The unit vectors of the canonical columns.
-
-    Args:
-        count: K, registers of latent size.
-        externals: names of the read-only buffers X_e.
-    """
-
-    count: int
-    externals: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.count <= MAX_REGISTERS or len(self.externals) > MAX_EXTERNALS:
-            raise InvalidTable(
-                f"{self.count} registers and {len(self.externals)} externals; a table holds "
-                f"1 to {MAX_REGISTERS} and at most {MAX_EXTERNALS}."
-            )
-
-    @property
-    def width(self) -> int:
-        """Number of canonical columns."""
-        return self.count + 2 + MAX_DRAWS + len(self.externals) + 1
-
-    def unit(self, column: int) -> Vector:
-        """The vector that is 1 at `column`."""
-        vector = np.zeros(self.width)
-        vector[column] = 1.0
-        return vector
-
-    @property
-    def registers(self) -> tuple[Vector, ...]:
-        """R_0 (the pending network input), R_1, ..."""
-        return tuple(self.unit(index) for index in range(self.count))
-
-    @property
-    def denoised(self) -> Vector:
-        """D, the clean estimate."""
-        return self.unit(self.count)
-
-    @property
-    def noise(self) -> Vector:
-        """E, the noise estimate."""
-        return self.unit(self.count + 1)
-
-    @property
-    def draws(self) -> tuple[Vector, Vector]:
-        """xi_0 and xi_1, fresh standard normal draws."""
-        return self.unit(self.count + 2), self.unit(self.count + 3)
-
-    def external(self, index: int) -> Vector:
-        """X_index."""
-        return self.unit(self.count + 2 + MAX_DRAWS + index)
-
-    @property
-    def one(self) -> Vector:
-        """The constant 1."""
-        return self.unit(self.width - 1)
+from denoisert.runtime.sampling.operations import EstimateOperation
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +43,10 @@ class Rows:
         draws: (S + 1,), fresh draws consumed by each row.
         external_index: (S + 1, E), page of each external, or -1.
         products: S + 1 tuples of products.
+        rules: S + 1 rules of the solver itself, None where it has none.
+        operations: S + 1 tuples of the solver's own operations, which make O_0 and O_1.
         steps: (S + 1,), whole steps of the grid that are done after each row.
+        bound: what happens to D before the solver sees it, or None.
     """
 
     basis: Basis
@@ -149,12 +57,53 @@ class Rows:
     draws: NDArray[np.int64]
     external_index: NDArray[np.int64]
     products: tuple[tuple[Term, ...], ...]
+    rules: tuple[Weighing | None, ...]
+    operations: tuple[tuple[Applied, ...], ...]
     steps: NDArray[np.int64]
+    bound: EstimateOperation | None = None
 
     @property
     def stages(self) -> int:
         """S, the number of network evaluations of one branch."""
         return len(self.points)
+
+    def reads(self, unit: Vector) -> NDArray[np.bool_]:
+        """Which row sets read the canonical column of a unit vector, (S + 1,)."""
+        column = int(unit.argmax())
+        found = np.zeros(self.stages + 1, bool)
+        for row, rule in enumerate(self.rules):
+            vectors = [
+                *self.registers[row],
+                *self.taps[row],
+                *(term.source for term in self.products[row]),
+                *(applied.argument for applied in self.operations[row]),
+                *(rule.vectors if rule else ()),
+            ]
+            found[row] = any(vector[column] != 0.0 for vector in vectors)
+        return found
+
+
+class _Row(NamedTuple):
+    """What one call of `Program.stage` says."""
+
+    registers: NDArray[np.float64]
+    taps: tuple[tuple[int, Vector], ...] = ()
+    pages: Mapping[int, int] = MappingProxyType({})
+    products: tuple[Term, ...] = ()
+    draws: int | None = None
+    rule: Weighing | None = None
+    operations: tuple[Applied, ...] = ()
+
+    def vectors(self) -> list[Vector]:
+        """Every vector of the row."""
+        weighed = self.rule.vectors if self.rule else ()
+        return [
+            *self.registers,
+            *(tap for _, tap in self.taps),
+            *(term.source for term in self.products),
+            *weighed,
+            *(applied.argument for applied in self.operations),
+        ]
 
 
 class Program:
@@ -169,17 +118,24 @@ class Program:
     def __init__(self, grid: Grid, registers: int, externals: tuple[str, ...] = ()) -> None:
         names = ("source", *externals) if grid.source_gain else externals
         self.basis = Basis(registers, names)
+        self._rows: list[_Row] = []
         self._points: list[Point] = []
-        self._registers: list[NDArray[np.float64]] = []
-        self._taps: list[tuple[tuple[int, Vector], ...]] = []
-        self._draws: list[int] = []
-        self._pages: list[dict[int, int]] = []
-        self._products: list[tuple[Term, ...]] = []
         self._ends: list[int] = [0]
         start = grid.noise_gain * self.basis.draws[0]
         if grid.source_gain:
             start = start + grid.source_gain * self.basis.external(0)
-        self._append([start], pages={0: 0} if grid.source_gain else {})
+        self.begin([start])
+
+    def begin(
+        self, registers: Sequence[Vector], *, taps: Sequence[tuple[int, Vector]] = ()
+    ) -> None:
+        """Put another prologue in the place of the grid's, which fills R_0 alone.
+
+        Args:
+            registers: the registers before the first stage; those left out are 0.
+            taps: (page, vector) for each tape, at most 4.
+        """
+        self._rows[:1] = [self._checked(_Row(self._block(registers), tuple(taps)))]
 
     def stage(
         self,
@@ -187,9 +143,11 @@ class Program:
         registers: Sequence[Vector],
         *,
         taps: Sequence[tuple[int, Vector]] = (),
-        pages: dict[int, int] | None = None,
+        pages: Mapping[int, int] | None = None,
         products: Sequence[Term] = (),
         draws: int | None = None,
+        rule: Weighing | None = None,
+        operations: Sequence[Applied] = (),
         ends: int = 1,
     ) -> None:
         """Add one network evaluation and the update that follows it.
@@ -201,61 +159,68 @@ class Program:
             pages: page of each external that the row reads (default 0).
             products: elementwise terms.
             draws: draws consumed, by default those with a gain; more keeps a foreign noise order.
+            rule: makes G.
+            operations: make O_0 and O_1.
             ends: steps of the grid that end with this stage; 0 inside a step.
         """
-        self._append(registers, taps=taps, pages=pages, products=products, draws=draws)
+        row = _Row(
+            self._block(registers),
+            tuple(taps),
+            pages or {},
+            tuple(products),
+            draws,
+            rule,
+            tuple(operations),
+        )
+        self._rows.append(self._checked(row))
         self._points.append(point)
         self._ends.append(ends)
 
-    def _append(
-        self,
-        registers: Sequence[Vector],
-        *,
-        taps: Sequence[tuple[int, Vector]] = (),
-        pages: dict[int, int] | None = None,
-        products: Sequence[Term] = (),
-        draws: int | None = None,
-    ) -> None:
+    def _block(self, registers: Sequence[Vector]) -> NDArray[np.float64]:
         if len(registers) > self.basis.count:
             raise InvalidTable(
                 f"{len(registers)} registers in a row, the table has {self.basis.count}."
             )
-        if len(taps) > MAX_TAPS or len(products) > MAX_PRODUCTS:
-            raise InvalidTable(f"a row holds at most {MAX_TAPS} taps and {MAX_PRODUCTS} products.")
         block = np.zeros((self.basis.count, self.basis.width))
         block[: len(registers)] = registers
-        vectors = [*block, *(tap for _, tap in taps), *(term.source for term in products)]
-        used = np.any(vectors, axis=0)
-        first = self.basis.count + 2
-        drawn = np.flatnonzero(used[first : first + MAX_DRAWS])
-        read = set(np.flatnonzero(used[first + MAX_DRAWS : -1]).tolist())
-        read |= {term.map.position for term in products if isinstance(term.map, ExternalMap)}
-        self._registers.append(block)
-        self._taps.append(tuple(taps))
-        self._draws.append(int(np.max(drawn + 1, initial=0)) if draws is None else draws)
-        self._pages.append(dict.fromkeys(sorted(read), 0) | (pages or {}))
-        self._products.append(tuple(products))
+        return block
+
+    def _checked(self, row: _Row) -> _Row:
+        """The row with its draws counted and the pages of all it reads."""
+        if len(row.taps) > MAX_TAPS or len(row.products) > MAX_PRODUCTS:
+            raise InvalidTable(f"a row holds at most {MAX_TAPS} taps and {MAX_PRODUCTS} products.")
+        if len(row.operations) > ARGUMENTS:
+            raise InvalidTable(f"{len(row.operations)} operations; a row holds {ARGUMENTS}.")
+        used = np.any(row.vectors(), axis=0)
+        first, last = self.basis.first_draw, self.basis.first_external
+        drawn = int(np.max(np.flatnonzero(used[first:last]) + 1, initial=0))
+        read = set(np.flatnonzero(used[last:-1]).tolist())
+        read |= {term.map.position for term in row.products if isinstance(term.map, ExternalMap)}
+        pages = dict.fromkeys(sorted(read), 0) | dict(row.pages)
+        return row._replace(draws=drawn if row.draws is None else row.draws, pages=pages)
 
     def rows(self) -> Rows:
         """Everything collected, as arrays."""
-        count = len(self._registers)
-        tapes = max(len(taps) for taps in self._taps)
-        taps = np.zeros((count, tapes, self.basis.width))
-        tap_index = np.full((count, tapes), -1, np.int64)
-        pages = np.full((count, len(self.basis.externals)), -1, np.int64)
-        for row in range(count):
-            for tape, (page, vector) in enumerate(self._taps[row]):
-                taps[row, tape], tap_index[row, tape] = vector, page
-            for external, page in self._pages[row].items():
-                pages[row, external] = page
+        basis, rows = self.basis, self._rows
+        tapes = max((len(row.taps) for row in rows), default=0)
+        taps = np.zeros((len(rows), tapes, basis.width))
+        tap_index = np.full((len(rows), tapes), -1, np.int64)
+        pages = np.full((len(rows), len(basis.externals)), -1, np.int64)
+        for index, row in enumerate(rows):
+            for tape, (page, vector) in enumerate(row.taps):
+                taps[index, tape], tap_index[index, tape] = vector, page
+            for external, page in row.pages.items():
+                pages[index, external] = page
         return Rows(
-            basis=self.basis,
-            registers=np.stack(self._registers),
+            basis=basis,
+            registers=np.stack([row.registers for row in rows]),
             taps=taps,
             tap_index=tap_index,
             points=tuple(self._points),
-            draws=np.array(self._draws, np.int64),
+            draws=np.array([row.draws for row in rows], np.int64),
             external_index=pages,
-            products=tuple(self._products),
+            products=tuple(row.products for row in rows),
+            rules=tuple(row.rule for row in rows),
+            operations=tuple(row.operations for row in rows),
             steps=np.cumsum(self._ends),
         )

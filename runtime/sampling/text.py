@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from denoisert.kernels.step.form import ARGUMENTS, DRAWS, VECTORS, Form
 from denoisert.kernels.step.row import Operation
-from denoisert.runtime.sampling.rows import EstimateMap, ExternalMap, Map, RangeMap
+from denoisert.runtime.sampling.basis import EstimateMap, ExternalMap, Map, RangeMap
 from denoisert.runtime.sampling.table import SamplerTable
 
 CONDITIONS = ("cond", "uncond")

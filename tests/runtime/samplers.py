@@ -1,5 +1,7 @@
 """Tables of all kinds for the pool's tests: every solver and guidance, and random mixtures."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from denoisert.runtime.sampling.fold import fold
@@ -50,13 +52,13 @@ def flow_table(
     grid = grid if strength is None else grid.tail(strength)
     rows = (solver or Euler()).rows(grid)
     rows = with_previews(rows, previews) if previews else rows
-    return fold(rows, Parametrisation.FLOW, guidance or Unguided(), operation)
+    return fold(replace(rows, bound=operation), Parametrisation.FLOW, guidance or Unguided())
 
 
 def noise_table(solver=None, steps=6, guidance=None, operation=None):
     """A table on a variance preserving path, for a network that answers the noise."""
     rows = (solver or DDIM()).rows(Trailing().grid(ScaledLinear(), steps))
-    return fold(rows, Parametrisation.EPS, guidance or Unguided(), operation)
+    return fold(replace(rows, bound=operation), Parametrisation.EPS, guidance or Unguided())
 
 
 def pick(rng: np.random.Generator, choices: list):

@@ -1,5 +1,6 @@
 """Solvers: how a run gets from one point of the grid to the next."""
 
+from denoisert.runtime.sampling.solvers.bounded import Bounded
 from denoisert.runtime.sampling.solvers.ddim import DDIM, Euler, EulerAncestral
 from denoisert.runtime.sampling.solvers.dpm import DPMpp2M
 from denoisert.runtime.sampling.solvers.flow import FlowEuler, FlowHeun
@@ -8,6 +9,7 @@ from denoisert.runtime.sampling.solvers.solver import Solver
 
 __all__ = [
     "DDIM",
+    "Bounded",
     "DPMpp2M",
     "Euler",
     "EulerAncestral",

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Rows
 
 
 class Solver(Protocol):
-    """Anything that turns a grid into rows; it knows no network, no guidance and no clipping.
+    """Anything that turns a grid into rows; it knows no network, no guidance and no clipping."""
 
-    order: convergence order. evaluations_per_step: network calls of one branch inside one step, the
-    most that any step makes.
-    """
+    @property
+    def order(self) -> int:
+        """Convergence order; of a stochastic solver the weak order."""
+        ...
 
-    order: ClassVar[int]
-    evaluations_per_step: ClassVar[int]
+    @property
+    def evaluations_per_step(self) -> int:
+        """Network calls of one branch inside one step, the most that any step makes."""
+        ...
 
     def rows(self, grid: Grid) -> Rows:
         """The rows of this solver on a grid.

@@ -6,8 +6,8 @@ from denoisert.kernels.rule import reference as rules
 from denoisert.kernels.step.form import Form
 from denoisert.kernels.step.row import Operation
 from denoisert.runtime.layout import Part, StateLayout
+from denoisert.runtime.sampling.basis import EstimateMap, Everywhere, ExternalMap, RangeMap
 from denoisert.runtime.sampling.registers import liveness, placement
-from denoisert.runtime.sampling.rows import EstimateMap, Everywhere, ExternalMap, RangeMap
 from denoisert.runtime.sampling.table import SamplerTable, TableProduct
 
 LAYOUT = StateLayout((Part("image", (3, 2, 2)), Part("sound", (2, 4))))

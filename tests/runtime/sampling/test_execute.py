@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from denoisert.kernels.step.form import Form
+from denoisert.runtime.sampling.basis import EstimateMap, ExternalMap
 from denoisert.runtime.sampling.oracle import execute
-from denoisert.runtime.sampling.rows import EstimateMap, ExternalMap
 from denoisert.runtime.sampling.table import TableProduct
 from tests.runtime.sampling.drafts import (
     ELEMENTS,

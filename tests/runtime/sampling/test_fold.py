@@ -1,18 +1,19 @@
 """Rows, parametrisation, guidance and operation become one table that means the same."""
 
-import dataclasses
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from denoisert.runtime.errors import InvalidTable
+from denoisert.runtime.sampling.basis import ExternalMap, RangeMap, Term
 from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.guidance import CFG, Branches, Unguided
 from denoisert.runtime.sampling.operations import Clip, DynamicThreshold
 from denoisert.runtime.sampling.oracle import execute
 from denoisert.runtime.sampling.parametrisation import Parametrisation
-from denoisert.runtime.sampling.rows import ExternalMap, Program, RangeMap, Term
+from denoisert.runtime.sampling.rows import Program
 from tests.runtime.sampling.drafts import ELEMENTS, LAYOUT, draws
 from tests.runtime.sampling.programs import (
     ADAMS,
@@ -75,9 +76,9 @@ def test_a_scaled_input_is_a_change_of_coordinates(scale):
     update = rows.registers.copy()
     update[:, 0] /= scale
     points = tuple(moved(point, scale) for point in rows.points)
-    scaled = dataclasses.replace(rows, registers=update, points=points)
-    table = fold(scaled, V, CFG(2.0), Clip(-0.9, 0.9, rederive=True))
-    plain = fold(rows, V, CFG(2.0), Clip(-0.9, 0.9, rederive=True))
+    scaled = replace(rows, registers=update, points=points)
+    table = fold(replace(scaled, bound=Clip(-0.9, 0.9, rederive=True)), V, CFG(2.0))
+    plain = fold(replace(rows, bound=Clip(-0.9, 0.9, rederive=True)), V, CFG(2.0))
     found = execute(table, LAYOUT, exact(V), noise).latent
     close(found * scale, execute(plain, LAYOUT, exact(V), noise).latent)
     assert (table.input_scale[1:] == scale).all()
@@ -110,7 +111,7 @@ def test_clip_keeps_the_networks_noise_or_derives_it_again():
 
     samples = []
     for rederive in (False, True):
-        table = fold(ddim(grid, 0.4), EPS, Unguided(), Clip(-0.4, 0.3, rederive=rederive))
+        table = fold(replace(ddim(grid, 0.4), bound=Clip(-0.4, 0.3, rederive)), EPS, Unguided())
         run = execute(table, LAYOUT, exact(EPS), noise)
         samples.append(sample(grid, noise, clipped(rederive), 0.4))
         close(run.latent, samples[-1])
@@ -126,7 +127,7 @@ def test_dynamic_threshold_follows_its_quantile():
         limit = min(max(np.quantile(np.abs(denoised), 0.7), 1.0), 1.4)
         return np.clip(denoised, -limit, limit) / limit, eps
 
-    table = fold(ddim(grid), V, Unguided(), DynamicThreshold(0.7, 1.4))
+    table = fold(replace(ddim(grid), bound=DynamicThreshold(0.7, 1.4)), V, Unguided())
     found = execute(table, LAYOUT, exact(V), noise).latent
     close(found, sample(grid, noise, limited))
     assert np.abs(found - sample(grid, noise, cond)).max() > 1e-3
@@ -211,7 +212,7 @@ def test_coordinates_and_times_stand_beside_the_stages():
     assert table.stages == 4
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Fixed:
     """Guidance of given branches."""
 
@@ -232,11 +233,11 @@ def test_parts_that_do_not_fit_are_refused():
     with pytest.raises(InvalidTable, match="one parametrisation"):
         fold(rows, [EPS, V], CFG(2.0, rescale=0.5))
     still = rows.points[2]._replace(sigma=0.0)
-    clean = dataclasses.replace(rows, points=(*rows.points[:2], still))
+    clean = replace(rows, points=(*rows.points[:2], still))
     with pytest.raises(InvalidTable, match="sigma is 0"):
-        fold(clean, EPS, Unguided(), Clip(rederive=True))
+        fold(replace(clean, bound=Clip(rederive=True)), EPS, Unguided())
     crowded = Term(0, 1.0, RangeMap(0), sum(rows.basis.registers) + rows.basis.denoised)
-    many = dataclasses.replace(rows, products=((), (crowded,) * 9, (), ()))
+    many = replace(rows, products=((), (crowded,) * 9, (), ()))
     with pytest.raises(InvalidTable, match="18 products in a row"):
         fold(many, EPS, Unguided())
 

@@ -5,6 +5,7 @@ import pytest
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid, Point
+from denoisert.runtime.sampling.schedules import Karras, Linear
 from tests.runtime.sampling.programs import angles
 
 
@@ -62,3 +63,25 @@ def test_a_strength_outside_its_range_is_refused(strength):
 def test_a_grid_whose_noise_does_not_fall_is_refused(alpha, sigma):
     with pytest.raises(InvalidInput, match="falling noise level"):
         Grid(np.array(alpha), np.array(sigma), np.zeros(len(alpha)), 1.0)
+
+
+def test_a_level_between_the_points_is_where_the_schedule_has_it():
+    grid = Karras(7.0, 0.05, 20.0).grid(Linear(), 6)
+    for point in (grid[0], grid[3]):
+        found = grid.at_level(point.sigma_ve)
+        np.testing.assert_allclose(found[:3], point[:3], rtol=1e-13)
+    between = grid.at_level(1.7)
+    assert between.sigma_ve == pytest.approx(1.7, rel=1e-14)
+    neighbours = [i for i in range(6) if grid[i].sigma_ve > 1.7 > grid[i + 1].sigma_ve]
+    before, after = grid[neighbours[0]], grid[neighbours[0] + 1]
+    assert before.model_time > between.model_time > after.model_time
+    assert grid.tail(0.5).at_level(1.7) == between
+
+
+@pytest.mark.parametrize("level", [0.0, np.inf, -1.0])
+def test_no_path_leads_to_a_level_without_noise_or_without_signal(level):
+    grid = Karras(7.0, 0.05, 20.0).grid(Linear(), 6)
+    with pytest.raises(InvalidInput, match="asks the network between"):
+        grid.at_level(level)
+    with pytest.raises(InvalidInput, match="the grid has no path"):
+        angles(3).at_level(1.0)

@@ -1,5 +1,7 @@
 """Which branches a stage evaluates and how they combine."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ STEPS = 6
 
 
 def run(guidance, parametrisation=EPS, operation=None, answer=None):
-    table = fold(ddim(angles(STEPS), 0.3), parametrisation, guidance, operation)
+    table = fold(replace(ddim(angles(STEPS), 0.3), bound=operation), parametrisation, guidance)
     return execute(table, LAYOUT, answer or exact(parametrisation), draws(1))
 
 

@@ -1,5 +1,7 @@
 """Operations name a kernel's operation and refuse empty ranges."""
 
+from dataclasses import replace
+
 import pytest
 
 from denoisert.kernels.step.row import Operation
@@ -19,7 +21,7 @@ def test_codes_carry_their_arguments():
 
 @pytest.mark.parametrize("operation", [Clip(-0.2, 0.3), DynamicThreshold(0.5, 2.0)])
 def test_an_operation_acts_at_every_stage_but_not_in_the_prologue(operation):
-    table = fold(ddim(angles(3)), Parametrisation.V, Unguided(), operation)
+    table = fold(replace(ddim(angles(3)), bound=operation), Parametrisation.V, Unguided())
     code, a, b = operation.code()
     assert table.operation.tolist() == [[0, 0], *[[code, 0]] * 3]
     assert table.operation_args[1:, 0].tolist() == [[a, b]] * 3
@@ -30,7 +32,7 @@ def test_an_operation_acts_at_every_stage_but_not_in_the_prologue(operation):
 @pytest.mark.parametrize("rederive", [False, True])
 def test_rederived_noise_reads_no_network_output(rederive):
     operation = Clip(rederive=rederive)
-    table = fold(ddim(angles(3)), Parametrisation.V, Unguided(), operation)
+    table = fold(replace(ddim(angles(3)), bound=operation), Parametrisation.V, Unguided())
     form = table.form
     updates = table.matrix[1:3, form.register_row(0)]
     assert (updates[:, form.estimate(0)] != 0).all()

@@ -8,9 +8,9 @@ from denoisert.kernels.rule import RULES
 from denoisert.kernels.step import cpu
 from denoisert.kernels.step.form import Form
 from denoisert.runtime.errors import InvalidTable
+from denoisert.runtime.sampling.basis import EstimateMap, Everywhere, ExternalMap, RangeMap
 from denoisert.runtime.sampling.oracle import execute
 from denoisert.runtime.sampling.packing import pack_rows
-from denoisert.runtime.sampling.rows import EstimateMap, Everywhere, ExternalMap, RangeMap
 from denoisert.runtime.sampling.table import TableProduct
 from tests.runtime.sampling.drafts import (
     ELEMENTS,

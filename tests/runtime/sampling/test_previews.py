@@ -81,7 +81,7 @@ def test_a_preview_is_what_the_step_is_made_of(operation, guidance):
     rows = with_previews(ddim(grid), 1)
     states = replace(rows, taps=rows.taps.copy())
     states.taps[1:, 0] = rows.basis.registers[0]
-    table = every_page(fold(states, Parametrisation.V, guidance, operation))
+    table = every_page(fold(replace(states, bound=operation), Parametrisation.V, guidance))
     run = execute(table, PAIR, pair_network, pair_draws(3))
     xs = [run.tapes[0][step] for step in range(6)] + [run.latent]
     for step in range(6):

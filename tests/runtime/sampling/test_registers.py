@@ -5,12 +5,12 @@ import pytest
 
 from denoisert.kernels.step.form import Form
 from denoisert.runtime.layout import Part, StateLayout
+from denoisert.runtime.sampling.basis import Everywhere
 from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.guidance import CFG, Unguided
 from denoisert.runtime.sampling.packing import pack_rows
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.registers import kept_registers, liveness, placement
-from denoisert.runtime.sampling.rows import Everywhere
 from denoisert.runtime.sampling.table import TableProduct
 from tests.runtime.sampling.drafts import assemble, blank, random_fields
 from tests.runtime.sampling.programs import angles, multistep

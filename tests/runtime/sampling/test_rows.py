@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 
+from denoisert.kernels.step.row import Operation
 from denoisert.runtime.errors import InvalidTable
-from denoisert.runtime.sampling.rows import Basis, Everywhere, ExternalMap, Program, Term
+from denoisert.runtime.sampling.basis import (
+    Applied,
+    Basis,
+    Everywhere,
+    ExternalMap,
+    Term,
+    Weighing,
+)
+from denoisert.runtime.sampling.rows import Program
 from tests.runtime.sampling.programs import angles, ddim
 
 
@@ -16,6 +25,9 @@ def test_basis_vectors_are_the_unit_vectors_in_order(count, externals):
         *basis.registers,
         basis.denoised,
         basis.noise,
+        basis.variance,
+        basis.guided,
+        *basis.results,
         *basis.draws,
         *(basis.external(e) for e in range(len(externals))),
         basis.one,
@@ -114,3 +126,38 @@ def test_a_stage_refuses_more_than_a_row_holds():
         program.stage(point, [basis.denoised], products=[term] * 17)
     program.stage(point, [basis.denoised], taps=[(0, basis.noise)] * 4, products=[term] * 16)
     assert program.rows().stages == 1
+
+
+def test_another_prologue_takes_the_place_of_the_grids():
+    program = Program(angles(4), 2)
+    x, _ = program.basis.registers
+    program.begin([program.basis.draws[0], program.basis.draws[1]], taps=[(0, program.basis.one)])
+    program.stage(angles(4)[0], [x])
+    rows = program.rows()
+    assert rows.draws.tolist() == [2, 0]
+    assert rows.tap_index.tolist() == [[0], [-1]]
+    np.testing.assert_array_equal(rows.registers[0], program.basis.draws)
+
+
+def test_rows_know_what_they_read():
+    program = Program(angles(3), 1)
+    basis, point = program.basis, angles(3)[0]
+    program.stage(point, [basis.denoised])
+    program.stage(
+        point, [basis.registers[0]], products=[Term(0, 1.0, Everywhere(), basis.variance)]
+    )
+    program.stage(point, [basis.guided], rule=Weighing(1, (2.0,), (basis.noise, basis.variance)))
+    program.stage(
+        point, [basis.results[0]], operations=[Applied(Operation.CLIP, 0.0, 1.0, basis.variance)]
+    )
+    rows = program.rows()
+    assert rows.reads(basis.denoised).tolist() == [False, True, False, False, False]
+    assert rows.reads(basis.variance).tolist() == [False, False, True, True, True]
+    assert rows.reads(basis.noise).tolist() == [False, False, False, True, False]
+
+
+def test_a_row_holds_two_operations():
+    program = Program(angles(3), 1)
+    clip = Applied(Operation.CLIP, 0.0, 1.0, program.basis.denoised)
+    with pytest.raises(InvalidTable, match="3 operations; a row holds 2"):
+        program.stage(angles(3)[0], [program.basis.denoised], operations=[clip] * 3)

@@ -185,11 +185,9 @@ def test_flow_solvers_refuse_other_paths_and_name_those_that_fit():
         with pytest.raises(InvalidInput, match="linear path") as error:
             solver.rows(grid)
         assert all(name in str(error.value) for name in ANY_PATH)
-    fitting = set()
-    for kind in set(SOLVERS.values()) - {FlowEuler, FlowHeun}:
-        kind().rows(grid)
-        fitting.add(f"{kind.__name__}()")
-    assert fitting == set(ANY_PATH)
+    known = {kind.__name__: kind for kind in SOLVERS.values()}
+    for name in ANY_PATH:
+        known[name.removesuffix("()")]().rows(grid)
 
 
 @pytest.mark.parametrize(

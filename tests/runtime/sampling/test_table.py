@@ -7,11 +7,11 @@ import pytest
 
 from denoisert.kernels.step.form import Form
 from denoisert.runtime.errors import InvalidTable
+from denoisert.runtime.sampling.basis import EstimateMap, Everywhere, ExternalMap
 from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.guidance import CFG
 from denoisert.runtime.sampling.oracle import execute
 from denoisert.runtime.sampling.parametrisation import Parametrisation
-from denoisert.runtime.sampling.rows import EstimateMap, Everywhere, ExternalMap
 from denoisert.runtime.sampling.table import SamplerTable, TableProduct
 from tests.runtime.sampling.drafts import ELEMENTS, LAYOUT, assemble, blank, draws, random_fields
 from tests.runtime.sampling.programs import angles, ddim

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from denoisert.runtime.sampling.basis import ExternalMap, RangeMap, Term
 from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.guidance import CFG, Unguided
 from denoisert.runtime.sampling.operations import Clip, DynamicThreshold
 from denoisert.runtime.sampling.parametrisation import Parametrisation
-from denoisert.runtime.sampling.rows import ExternalMap, Program, RangeMap, Term
+from denoisert.runtime.sampling.rows import Program
 from denoisert.runtime.sampling.schedules import Flow, ScaledLinear, Trailing
 from denoisert.runtime.sampling.solvers import DPMpp2M, Euler, EulerAncestral
 from denoisert.runtime.sampling.text import table_text
@@ -63,7 +66,8 @@ def test_rules_show_their_vectors_and_arguments() -> None:
     ],
 )
 def test_operations_show_their_argument(operation: Clip, shown: str) -> None:
-    text = lines(Euler().rows(FLOW), Parametrisation.FLOW, Unguided(), operation)
+    rows = replace(Euler().rows(FLOW), bound=operation)
+    text = lines(rows, Parametrisation.FLOW, Unguided())
     assert f"    {shown}" in text
     assert any("D0" in line for line in text if line.startswith("    R0'"))
 
