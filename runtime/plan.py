@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denoisert.kernels.step.form import VECTORS, Form
+from denoisert.kernels.step.form import VECTORS
 from denoisert.runtime.devices.device import SMALLEST, grown
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.measure.estimate import Estimate
@@ -23,7 +23,7 @@ class Plan:
         solver: how a step is taken.
         steps: N.
         stages: S, calls of the network per picture.
-        nfe: network evaluations per picture, branches counted.
+        nfe: network evaluations per picture, one for each lane.
         images: pictures.
         lanes: most lanes that the request occupies at once.
         memory_bytes: latents, lanes and scratch of the pool; the engine's own arena is not known.
@@ -55,12 +55,14 @@ class Plan:
         return "\n".join(lines)
 
 
-def pool_bytes(layout: StateLayout, table: Form, slots: int, lane_bytes: int, bucket: int) -> int:
+def pool_bytes(
+    layout: StateLayout, table: SamplerTable, slots: int, lane_bytes: int, bucket: int
+) -> int:
     """Memory of a pool.
 
     Args:
         layout: shape of the state.
-        table: the column space that has to fit.
+        table: whose column space and lanes have to fit.
         slots: the pool's capacity.
         lane_bytes: inputs and outputs of one lane.
         bucket: most lanes of one call; as many are kept for padding.
@@ -68,13 +70,14 @@ def pool_bytes(layout: StateLayout, table: Form, slots: int, lane_bytes: int, bu
     Returns:
         Bytes of columns, scratch and lane buffers.
     """
-    form = grown(SMALLEST, table)
+    form = grown(SMALLEST, table.form)
+    lanes = slots * max(SMALLEST.branches, widest_row(table))
     # gathered terms, new registers, taps; four rule vectors, a product and a sorted copy
     scratch = form.columns + form.registers + form.taps + VECTORS + 2
     columns = (slots * form.columns + scratch) * layout.elements * FLOAT_BYTES
-    return columns + (slots * form.branches + bucket) * lane_bytes
+    return columns + (lanes + bucket) * lane_bytes
 
 
 def widest_row(table: SamplerTable) -> int:
-    """Most branches that one row evaluates."""
-    return int((table.condition >= 0).sum(axis=1).max())
+    """Most lanes that one row evaluates."""
+    return max(map(len, table.lanes))

@@ -196,9 +196,7 @@ class Planner:
             nfe=table.nfe,
             images=request.images,
             lanes=min(lanes, largest),
-            memory_bytes=pool_bytes(
-                self._denoiser.layout, table.form, self._slots, lane_bytes, largest
-            ),
+            memory_bytes=pool_bytes(self._denoiser.layout, table, self._slots, lane_bytes, largest),
             time=self._time(request.images, table, conditions),
             notes=(*conditions.notes, *self._notes(lanes)),
         )
@@ -209,7 +207,7 @@ class Planner:
         if profile is None:
             return Estimate()
         buckets = self._denoiser.engine.buckets
-        widths = Counter((table.condition >= 0).sum(axis=1).tolist())
+        widths = Counter(map(len, table.lanes))
         whole = NOTHING
         for pictures, times in ((self._slots, images // self._slots), (images % self._slots, 1)):
             for width, rows in widths.items():

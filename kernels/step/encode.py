@@ -19,10 +19,10 @@ class Surroundings(NamedTuple):
     """What a row set needs besides its terms.
 
     Args:
-        sources: physical register of each asked branch's network input.
+        sources: physical register of each lane's network input.
         scales: its factor.
-        times: model time of each asked branch.
-        scalars: (branches, 4) further numbers.
+        times: model time of each lane.
+        scalars: (lanes, 4) further numbers.
         draw_base: draw index of xi_0.
         pages: page of each external, -1 where it is not read.
         recorded: (external, page) of each draw, (-1, -1) for counter noise.

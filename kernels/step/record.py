@@ -65,7 +65,7 @@ class Record(NamedTuple):
 
     @property
     def sources(self) -> int:
-        """Physical register of each asked branch's network input, B."""
+        """Physical register of each lane's network input, at most B."""
         return HEADER
 
     @property
@@ -110,17 +110,17 @@ class Record(NamedTuple):
 
     @property
     def scales(self) -> int:
-        """Scale of each asked branch's network input."""
+        """Scale of each lane's network input."""
         return self.gains + MOST_PRODUCTS
 
     @property
     def times(self) -> int:
-        """Model time of each asked branch."""
+        """Model time of each lane."""
         return self.scales + self.form.branches
 
     @property
     def scalars(self) -> int:
-        """Further scalars of each asked branch."""
+        """Further scalars of each lane."""
         return self.times + self.form.branches
 
     @property
@@ -144,5 +144,9 @@ TILE = 8
 
 
 def lane_width(parts: int) -> int:
-    """Addresses of one branch: its prediction and its input in every part, time, scalars."""
+    """Addresses of one branch and the lane of its number.
+
+    The branch's prediction in every part, then the lane's input in every part, time and scalars.
+    A slot has at most as many lanes as branches.
+    """
     return 2 * parts + 1 + SCALARS

@@ -17,8 +17,9 @@ class Space:
     Args:
         record: of the column space, one of `FORMS`.
         registers: (slots, K, pitch) float32; pitch is a multiple of 64.
-        lanes: (slots, B, lane_width(parts)) int64 addresses of predictions and inputs, as if the
-            part began at element 0 of the state, of times and of scalars; 0 where there is none.
+        lanes: (slots, B, lane_width(parts)) int64 addresses, 0 where there is none: at b the
+            prediction that branch b reads and what lane b of the slot is fed, both as if the part
+            began at element 0 of the state, its time and its scalars.
         pages: (slots, E + T) int64 addresses of externals and tapes, each (pages, pitch) float32.
         rows: (rows, R.integers) int64, (rows, R.floats) float32 and rule arguments (rows, 8)
             float64.

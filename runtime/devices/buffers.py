@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,20 @@ class SlotViews:
     scalars: list[tuple[slice, int, Array]] = field(default_factory=list)
 
 
+class Reading(NamedTuple):
+    """A branch reads a lane.
+
+    Args:
+        port: of the network.
+        column: the branch's index in the table.
+        lane: of the engine's batch.
+    """
+
+    port: int
+    column: int
+    lane: int
+
+
 class LaneBuffers:
     """Inputs, outputs and condition bank of one engine.
 
@@ -45,12 +61,13 @@ class LaneBuffers:
         denoiser: the engine and what its ports mean.
         slots: capacity of the pool.
         branches: B of the pool's column space.
+        lanes: most lanes of one slot.
     """
 
-    def __init__(self, denoiser: Denoiser, slots: int, branches: int) -> None:
+    def __init__(self, denoiser: Denoiser, slots: int, branches: int, lanes: int) -> None:
         self._denoiser = denoiser
         self._branches = branches
-        capacity = _capacity(denoiser, slots, branches)
+        capacity = _capacity(denoiser, slots, lanes)
         ports = (*denoiser.engine.inputs, *denoiser.engine.outputs)
         self._buffers = {port.name: _lane_buffer(port, capacity) for port in ports}
         if denoiser.has_scalar_time:
@@ -106,24 +123,33 @@ class LaneBuffers:
         for stop in range(1, len(lanes) + 1):
             if stop == len(lanes) or not _is_next(lanes[stop - 1], lanes[stop]):
                 first = lanes[start]
-                self._lay(first, slice(start, stop), columns[first.slot], form, views[first.slot])
+                self._lay(first.position, slice(start, stop), views[first.slot])
+                readings = [
+                    Reading(port, form.branch(column), start + number)
+                    for number, lane in enumerate(lanes[start:stop])
+                    for column, port in lane.ask.reads
+                ]
+                self._read(readings, columns[first.slot], views[first.slot])
                 start = stop
 
-    def _lay(self, first: Lane, span: slice, columns: Array, form: Form, views: SlotViews) -> None:
-        """Lay the views of neighbouring lanes of one slot, the first of which is `first`."""
+    def _read(self, readings: Sequence[Reading], columns: Array, views: SlotViews) -> None:
+        """Lay what a slot reads; neighbouring columns of neighbouring lanes are read at once."""
+        layout = self._denoiser.layout
+        for (port, column, lane), count in _neighbours(readings):
+            for piece in self._denoiser.network.ports[port]:
+                start, stop = layout.ranges[piece.part]
+                stride = layout.parts[piece.part].channel_stride
+                channels = slice(piece.first * stride, (piece.first + piece.channels) * stride)
+                source = _flat(self._buffers[piece.output])[lane : lane + count, channels]
+                views.predictions.append((columns[column : column + count, start:stop], source))
+
+    def _lay(self, position: int, span: slice, views: SlotViews) -> None:
+        """Lay what a slot writes into its neighbouring lanes, the first of which is `position`."""
         layout, network = self._denoiser.layout, self._denoiser.network
-        count = span.stop - span.start
-        positions = slice(first.position, first.position + count)
+        positions = slice(position, position + span.stop - span.start)
         for part, (start, stop) in zip(layout.parts, layout.ranges, strict=True):
             lanes = _flat(self._buffers[part.name])[span]
             views.inputs.append((positions, slice(start, stop), lanes))
-        column = form.branch(first.ask.column)
-        for piece in network.ports[first.ask.port]:
-            start, stop = layout.ranges[piece.part]
-            stride = layout.parts[piece.part].channel_stride
-            channels = slice(piece.first * stride, (piece.first + piece.channels) * stride)
-            source = _flat(self._buffers[piece.output])[span, channels]
-            views.predictions.append((columns[column : column + count, start:stop], source))
         views.times.append((positions, self._buffers[network.time][span]))
         for index, name in enumerate(network.scalars):
             views.scalars.append((positions, index, self._buffers[name][span]))
@@ -143,13 +169,14 @@ def write_scaled(lanes: Array, source: Array, scale: np.float32) -> None:
         np.multiply(source, scale, lanes)
 
 
-def lane_bytes(denoiser: Denoiser, slots: int, branches: int) -> int:
+def lane_bytes(denoiser: Denoiser, slots: int, branches: int, lanes: int) -> int:
     """Memory of the lanes and the condition bank of one engine, before they exist.
 
     Args:
         denoiser: the engine and what its ports mean.
         slots: capacity of the pool.
         branches: B of the pool's column space.
+        lanes: most lanes of one slot.
 
     Returns:
         Bytes.
@@ -159,21 +186,30 @@ def lane_bytes(denoiser: Denoiser, slots: int, branches: int) -> int:
     banked = sum(
         math.prod(entry.shape) * np.dtype(entry.dtype).itemsize for entry in denoiser.conditions
     )
-    size: int = _capacity(denoiser, slots, branches) * lane + slots * branches * banked
+    size: int = _capacity(denoiser, slots, lanes) * lane + slots * branches * banked
     return size
 
 
-def _capacity(denoiser: Denoiser, slots: int, branches: int) -> int:
+def _capacity(denoiser: Denoiser, slots: int, lanes: int) -> int:
     """Lanes of whole calls: the last one may need padding up to its bucket."""
-    return slots * branches + denoiser.engine.buckets[-1]
+    return slots * lanes + denoiser.engine.buckets[-1]
 
 
 def _is_next(lane: Lane, other: Lane) -> bool:
-    """Whether two neighbouring lanes are neighbouring branches of one slot, read at one port."""
-    return (lane.slot, lane.position + 1) == (other.slot, other.position) and (
-        lane.ask.column + 1,
-        lane.ask.port,
-    ) == (other.ask.column, other.ask.port)
+    """Whether two neighbouring lanes are neighbours among what one slot asks."""
+    return (lane.slot, lane.position + 1) == (other.slot, other.position)
+
+
+def _neighbours(readings: Sequence[Reading]) -> Iterator[tuple[Reading, int]]:
+    """Readings at one port whose columns and lanes both go up by one: the first, and how many."""
+
+    def run(numbered: tuple[int, Reading]) -> tuple[int, int, int]:
+        number, (port, column, lane) = numbered
+        return port, column - number, lane - number
+
+    for _, group in groupby(enumerate(sorted(readings)), key=run):
+        members = [reading for _, reading in group]
+        yield members[0], len(members)
 
 
 def _flat(buffer: Buffer) -> Buffer:

@@ -49,9 +49,16 @@ class Update(NamedTuple):
 
 
 class Memory(Protocol):
-    """Registers, lane buffers, condition banks and rows of one pool."""
+    """Registers, lane buffers, condition banks and rows of one pool.
+
+    Attributes:
+        form: the column space.
+        lanes: most lanes of one slot, at least as many as `SMALLEST` has branches; branches that
+            share one need no more of them.
+    """
 
     form: Form
+    lanes: int
 
     def wider(self, form: Form, table: SamplerTable, branches: int = 0) -> Form:
         """The column space that holds another one and a table.
@@ -59,12 +66,17 @@ class Memory(Protocol):
         Args:
             form: what has to fit already.
             table: what has to fit, too.
-            branches: lanes that a slot must have at least.
+            branches: B at least, as a work has a condition in the bank for each.
         """
         ...
 
-    def grow(self, form: Form) -> None:
-        """Take a larger column space; running slots keep their registers, buffers move."""
+    def grow(self, form: Form, lanes: int = 0) -> None:
+        """Take a larger column space; running slots keep their registers, buffers move.
+
+        Args:
+            form: the column space.
+            lanes: that a slot must have at least; it never has fewer than before.
+        """
         ...
 
     def write_rows(self, lease: Lease) -> None:
@@ -153,11 +165,12 @@ class Memory(Protocol):
         """What this memory counts, by the names of `Runtime.stats`."""
         ...
 
-    def nbytes(self, form: Form) -> int:
-        """What this memory holds, or would hold with another column space.
+    def nbytes(self, form: Form, lanes: int = 0) -> int:
+        """What this memory holds, or would hold after it has grown.
 
         Args:
             form: the column space.
+            lanes: as of `grow`.
 
         Returns:
             Bytes of columns, scratch, lanes and banks; tapes and parked works are not in it.

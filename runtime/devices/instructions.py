@@ -21,9 +21,9 @@ class Instruction(NamedTuple):
 
     Args:
         row: what the step kernel executes, float32.
-        sources: physical register and scale of each branch's network input.
-        times: model time of each branch.
-        scalars: (branches, 4).
+        sources: physical register and scale of each lane's network input.
+        times: model time of each lane.
+        scalars: (lanes, 4).
         draws: (column, draw index) of fresh counter noise.
         pages: (column, external name, page) of what is read from outside.
         rule: guidance rule, 0 = none.
@@ -31,7 +31,7 @@ class Instruction(NamedTuple):
         has_quantile: whether an operation wants one.
         tapes: (tape, page) that each tap goes to.
         pending: physical register of R_0 after the row.
-        shared: register and scale of the network input when all branches have the same.
+        shared: register and scale of the network input when all lanes have the same.
         plain: the registers that a row without rule, operation, product and tap writes at once.
     """
 
@@ -72,7 +72,7 @@ def instructions(table: SamplerTable, layout: StateLayout, form: Form) -> tuple[
 def _instruction(
     table: SamplerTable, index: int, row: Row, before: NDArray[np.int64], form: Form
 ) -> Instruction:
-    asked = np.flatnonzero(table.condition[index] >= 0)
+    asked = np.array([branches[0] for branches in table.lanes[index]], np.intp)
     tapes = np.flatnonzero(table.tap_index[index] >= 0)
     registers = before[table.input_register[index, asked]]
     sources = tuple(

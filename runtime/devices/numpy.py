@@ -69,39 +69,35 @@ class NumpyMemory:
         self._noise = philox.workspace(layout.elements)
         self._sorted = quantile.workspace(layout.elements)
         self._rules = RuleScratch()
-        self._allocate(SMALLEST)
+        self._allocate(SMALLEST, SMALLEST.branches)
 
-    def _allocate(self, form: Form) -> None:
+    def _allocate(self, form: Form, lanes: int) -> None:
         """Take a column space; when the machine has no room for it, the old one stays."""
         columns = np.zeros((self._slots, form.columns, self._layout.elements), np.float32)
         columns[:, form.one] = 1.0
         scratch = kernel.workspace(form, self._layout.elements)
-        lanes = [LaneBuffers(denoiser, self._slots, form.branches) for denoiser in self._denoisers]
-        self.form, self._columns, self._scratch, self._lanes = form, columns, scratch, lanes
+        buffers = [LaneBuffers(each, self._slots, form.branches, lanes) for each in self._denoisers]
+        self._columns, self._scratch, self._lanes = columns, scratch, buffers
+        self.form, self.lanes = form, lanes
 
     def wider(self, form: Form, table: SamplerTable, branches: int = 0) -> Form:
         """The column space that holds another one and a table; see `Memory.wider`."""
         return grown(form, table.form._replace(branches=max(table.form.branches, branches)))
 
-    def grow(self, form: Form) -> None:
+    def grow(self, form: Form, lanes: int = 0) -> None:
         """Take a larger column space; see `Memory.grow`."""
         old, was, before = self._columns, self.form, self._lanes
-        self._allocate(form)
+        self._allocate(form, max(self.lanes, lanes))
         self._columns[:, : was.registers] = old[:, : was.registers]
-        for lanes, former in zip(self._lanes, before, strict=True):
-            lanes.restore(former.bank, was.branches)
+        for buffers, former in zip(self._lanes, before, strict=True):
+            buffers.restore(former.bank, was.branches)
         for lease in list(self._leases.values()):
             self.write_rows(lease)
 
     def write_rows(self, lease: Lease) -> None:
         """Write a table's rows to its place in the arena."""
-        overlapped = [
-            offset
-            for offset, other in self._leases.items()
-            if offset < lease.end and lease.offset < other.end
-        ]
-        for offset in overlapped:
-            if offset != lease.offset:
+        for offset, other in tuple(self._leases.items()):
+            if offset < lease.end and lease.offset < other.end:
                 del self._leases[offset]
         self._leases[lease.offset] = lease
         self._rows[lease.offset : lease.end] = instructions(lease.table, self._layout, self.form)
@@ -204,12 +200,13 @@ class NumpyMemory:
         """Nothing is counted here."""
         return {}
 
-    def nbytes(self, form: Form) -> int:
+    def nbytes(self, form: Form, lanes: int = 0) -> int:
         """What this memory holds with a column space; see `Memory.nbytes`."""
         scratch = form.columns + form.registers + form.taps + VECTOR_ROWS + 2
         latents = self._slots * form.columns + scratch
-        lanes = sum(lane_bytes(each, self._slots, form.branches) for each in self._denoisers)
-        return latents * self._layout.elements * self._columns.itemsize + lanes + WORKSPACE_BYTES
+        space = self._slots, form.branches, max(self.lanes, lanes)
+        buffers = sum(lane_bytes(each, *space) for each in self._denoisers)
+        return latents * self._layout.elements * self._columns.itemsize + buffers + WORKSPACE_BYTES
 
     def _row(self, slot: Slot) -> Instruction | None:
         return self._rows[slot.offset + slot.counter]

@@ -25,7 +25,7 @@ class LaneCalls:
         self.map = LaneMap(((),) * len(denoisers))
         self._denoisers = tuple(denoisers)
         self._memory = memory
-        self._form = memory.form
+        self._space = memory.form, memory.lanes
         self._has_scalar_time = any(denoiser.has_scalar_time for denoiser in denoisers)
         self._slots: dict[int, Slot] = {}
         self._calls: list[Bound] = []
@@ -40,9 +40,10 @@ class LaneCalls:
         Returns:
             The calls of the next tick.
         """
-        if self._memory.form != self._form:
-            self.forget()  # the space has grown, and every buffer has moved
-            self._form = self._memory.form
+        space = self._memory.form, self._memory.lanes
+        if space != self._space:
+            self.forget()  # the memory has grown, and every buffer has moved
+            self._space = space
         self._slots = {slot.index: slot for slot in slots}
         self.map = LaneMap.of(slots, len(self._denoisers))
         self._memory.map_lanes(self.map, slots)
@@ -63,7 +64,7 @@ class LaneCalls:
         """
         rounds = []
         for engine, denoiser in enumerate(self._denoisers):
-            most = slots * self._memory.form.branches
+            most = slots * self._memory.lanes
             for lanes in range(most, 0, -1):
                 covered = calls(lanes, denoiser.engine.buckets)
                 rounds.append([self._bound_call(engine, call) for call in covered])

@@ -25,8 +25,8 @@ def footprint(
 ) -> int:
     """An upper bound of what a pool holds while it runs works of some tables.
 
-    Columns, scratch, lanes and condition banks of the column space that all of them fit; the same
-    once more if the space has to grow, as the old one is copied into the new one; tapes of every
+    Columns, scratch, condition banks and lanes of the memory that all of them fit; the same
+    once more if it has to grow, as the old one is copied into the new one; tapes of every
     slot; registers and tapes of parked works; rows in the arena.
 
     Args:
@@ -40,12 +40,13 @@ def footprint(
     Returns:
         Bytes.
     """
-    form = memory.form
+    form, lanes = memory.form, memory.lanes
     for table in tables:
         form = memory.wider(form, table)
-    spaces = 1 if form == memory.form else 2
+        lanes = max(lanes, *map(len, table.lanes))
+    spaces = 1 if (form, lanes) == (memory.form, memory.lanes) else 2
     pages = max((sum(table.tape_pages) for table in tables), default=0)
     latents = (slots + parked) * pages + parked * form.registers
     kept = latents * layout.elements * FLOAT_BYTES + parked * CARRIED_BYTES
     rows = sum({table.fingerprint: table.stages + 1 for table in tables}.values())
-    return spaces * memory.nbytes(form) + kept + min(rows, arena_rows) * ROW_BYTES
+    return spaces * memory.nbytes(form, lanes) + kept + min(rows, arena_rows) * ROW_BYTES

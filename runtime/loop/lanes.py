@@ -1,4 +1,4 @@
-"""Which branch of which slot sits in which lane of an engine's batch."""
+"""Which evaluation of which slot sits in which lane of an engine's batch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LaneMap:
-    """Lanes of every engine, a slot's branches side by side.
+    """Lanes of every engine, those of a slot side by side.
 
     Args:
         lanes: per engine, its lanes in order.

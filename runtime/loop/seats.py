@@ -113,8 +113,9 @@ class Seats:
         self._floor = min((slot.work.priority for slot in self.active), default=0)
 
     def _grow(self, waiter: Waiter) -> None:
-        """Make room for a table's column space."""
-        table, branches = waiter.work.table, len(waiter.work.conditions)
-        wanted = self._memory.wider(self._memory.form, table, branches)
-        if wanted != self._memory.form:
-            self._memory.grow(wanted)
+        """Make room for a table's column space and its lanes."""
+        memory, work = self._memory, waiter.work
+        form = memory.wider(memory.form, work.table, len(work.conditions))
+        lanes = max(memory.lanes, *map(len, work.asks))
+        if (form, lanes) != (memory.form, memory.lanes):
+            memory.grow(form, lanes)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from denoisert.kernels.step.form import ARGUMENTS, Form
 from denoisert.kernels.step.row import Operation
 from denoisert.runtime.errors import InvalidTable
-from denoisert.runtime.sampling.rows import (
+from denoisert.runtime.sampling.basis import (
     MAX_EXTERNALS,
     MAX_PRODUCTS,
     MAX_REGISTERS,
@@ -29,6 +29,7 @@ from denoisert.runtime.sampling.rows import (
     ExternalMap,
     Map,
 )
+from denoisert.runtime.sampling.lanes import Lanes, shared
 
 MAX_BRANCHES = 16
 SCALARS = 4
@@ -125,9 +126,15 @@ class SamplerTable:
         return len(self.matrix) - 1
 
     @cached_property
+    def lanes(self) -> Lanes:
+        """Branches of every row by evaluation: those that differ in nothing but port share one."""
+        told = (self.condition, self.engine, self.model_time, self.input_scale, self.input_register)
+        return shared(self.condition >= 0, np.dstack([*told, self.scalars]))
+
+    @cached_property
     def nfe(self) -> int:
-        """Network evaluations of one picture, every branch counted."""
-        return int(np.count_nonzero(self.condition >= 0))
+        """Network evaluations of one picture; branches that share one are counted once."""
+        return sum(map(len, self.lanes))
 
     @cached_property
     def draw_base(self) -> tuple[int, ...]:

@@ -88,9 +88,14 @@ class Toy:
         onnx.save(self.model, path)
         return path
 
-    def twin(self, labels: Sequence[int]) -> Callable[[np.ndarray, float, int], np.ndarray]:
-        """The network that `execute` asks: condition c means labels[c]."""
-        return lambda latent, time, condition: self.answer(latent, time, labels[condition])
+    def twin(self, labels: Sequence[int]) -> Callable[..., tuple[np.ndarray, ...]]:
+        """The network that `execute` asks: condition c is labels[c]; the outputs of every port."""
+
+        def ask(latent, time, condition, scalars=()):
+            told = latent, time, labels[condition], scalars
+            return tuple(self.answer(*told, port=port) for port in range(self.shape.ports))
+
+        return ask
 
     def card(self, **changes: object) -> Card:
         """A card for the toy; keyword arguments replace its fields."""
@@ -149,7 +154,9 @@ def convolution(seed: int = 0, **shape: object) -> Toy:
     axes = np.arange(2, 2 + len(sizes))
     exact = {name: value.astype(np.float64) for name, value in weights.items()}
 
-    def answer(latent: np.ndarray, time: float, label: int) -> np.ndarray:
+    def answer(
+        latent: np.ndarray, time: float, label: int, scalars: Sequence[float] = (), port: int = 0
+    ) -> np.ndarray:
         x = latent.astype(np.float64).reshape(channels, *sizes)
         told = exact["labels"][label] + time * exact["clock"][0]
         hidden = np.tanh(_conv(x, exact["k1"]) + told.reshape(-1, *(1 for _ in sizes)))

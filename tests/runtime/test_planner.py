@@ -118,7 +118,7 @@ def test_memory_counts_what_a_pool_allocates(slots, tmp_path):
         gc.collect()
         size, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        claimed = pool_bytes(layout, table.form, slots, lane_bytes, 16)
+        claimed = pool_bytes(layout, table, slots, lane_bytes, 16)
         assert abs(claimed - size) < 0.1 * size
 
 

@@ -34,12 +34,15 @@ class LaneTensors:
         denoiser: the engine and what its ports mean.
         slots: capacity of the pool.
         branches: B of the pool's column space.
+        lanes: most lanes of one slot.
         stage: of the device.
     """
 
-    def __init__(self, denoiser: Denoiser, slots: int, branches: int, stage: Stage) -> None:
+    def __init__(
+        self, denoiser: Denoiser, slots: int, branches: int, lanes: int, stage: Stage
+    ) -> None:
         self._denoiser, self._branches, self._stage = denoiser, branches, stage
-        capacity = _capacity(denoiser, slots, branches)
+        capacity = _capacity(denoiser, slots, lanes)
         ports = (*denoiser.engine.inputs, *denoiser.engine.outputs)
         network = denoiser.network
         self._buffers = {port.name: self._buffer(port, capacity) for port in ports}
@@ -107,17 +110,22 @@ class LaneTensors:
             self._note(number, lane, table[lane.slot])
 
     def _note(self, number: int, lane: Lane, table: Addresses) -> None:
-        """Addresses of one lane, as if its part began at element 0 of the state."""
+        """Addresses of one lane and its branches, as if its part began at element 0 of the state.
+
+        What a lane is told stands at its position, what a branch reads at its column; a branch
+        without a lane of its own has nowhere to write.
+        """
         layout, network = self._denoiser.layout, self._denoiser.network
         parts = len(layout.parts)
         for part, (start, _) in enumerate(layout.ranges):
             buffer = self._buffers[layout.parts[part].name]
             table[lane.position, parts + part] = _address(buffer, number, -start)
-        for piece in network.ports[lane.ask.port]:
-            start = layout.ranges[piece.part][0]
-            first = piece.first * layout.parts[piece.part].channel_stride
-            buffer = self._buffers[piece.output]
-            table[lane.ask.column, piece.part] = _address(buffer, number, first - start)
+        for column, port in lane.ask.reads:
+            for piece in network.ports[port]:
+                start = layout.ranges[piece.part][0]
+                first = piece.first * layout.parts[piece.part].channel_stride
+                buffer = self._buffers[piece.output]
+                table[column, piece.part] = _address(buffer, number, first - start)
         for place, name in enumerate((network.time, *network.scalars)):
             table[lane.position, 2 * parts + place] = _address(self._told[name], number, 0)
 
@@ -150,21 +158,21 @@ def state_dtype(denoisers: Sequence[Denoiser]) -> torch.dtype:
     return found
 
 
-def lane_bytes(denoiser: Denoiser, slots: int, branches: int) -> int:
+def lane_bytes(denoiser: Denoiser, slots: int, branches: int, lanes: int) -> int:
     """Memory of the lanes and the condition bank of one engine, before they exist."""
     ports = (*denoiser.engine.inputs, *denoiser.engine.outputs)
     sizes = {port.name: getattr(torch, port.dtype).itemsize for port in ports}
     lane = sum(sizes[p.name] * math.prod(int(size) for size in p.dims[1:]) for p in ports)
     banked = sum(sizes[entry.name] * math.prod(entry.shape) for entry in denoiser.conditions)
     addresses = 8 * lane_width(len(denoiser.layout.parts))
-    capacity = _capacity(denoiser, slots, branches)
+    capacity = _capacity(denoiser, slots, lanes)
     size: int = capacity * lane + slots * branches * (banked + addresses)
     return size
 
 
-def _capacity(denoiser: Denoiser, slots: int, branches: int) -> int:
+def _capacity(denoiser: Denoiser, slots: int, lanes: int) -> int:
     """Lanes of whole calls: the last one may need padding up to its bucket."""
-    return slots * branches + denoiser.engine.buckets[-1]
+    return slots * lanes + denoiser.engine.buckets[-1]
 
 
 def _address(buffer: Tensor, lane: int, element: int) -> int:

@@ -87,9 +87,9 @@ class TorchMemory:
         with stage.guarded("a pool"):
             self._passes = Passes(slots, layout.elements, self._pitch, stage)
             self._pages = Pages(slots, self._pitch, layout.elements, stage)
-            self._allocate(r.FORMS[0])
+            self._allocate(r.FORMS[0], r.FORMS[0].branches)
 
-    def _allocate(self, form: Form) -> None:
+    def _allocate(self, form: Form, lanes: int) -> None:
         """Take a column space; when the device has no room for it, the old one stays."""
         space = allocate(
             self._layout,
@@ -99,25 +99,25 @@ class TorchMemory:
             denoisers=self._denoisers,
             stage=self._stage,
         )
-        lanes = [
-            LaneTensors(each, self._slots, form.branches, self._stage) for each in self._denoisers
-        ]
-        self.form, self._space, self._lanes = form, space, lanes
+        shape = self._slots, form.branches, lanes
+        buffers = [LaneTensors(each, *shape, self._stage) for each in self._denoisers]
+        self._space, self._lanes = space, buffers
+        self.form, self.lanes = form, lanes
 
     def wider(self, form: Form, table: SamplerTable, branches: int = 0) -> Form:
         """The column space that holds another one and a table; see `Memory.wider`."""
         return wider(form, table, branches)
 
-    def grow(self, form: Form) -> None:
+    def grow(self, form: Form, lanes: int = 0) -> None:
         """Take a larger column space; see `Memory.grow`."""
         old, before = self._space, self._lanes
         with self._stage.guarded("a larger column space"):
-            self._allocate(form)
+            self._allocate(form, max(self.lanes, lanes))
             self._rounds.forget()
             self._space.registers[:, : old.record.form.registers] = old.registers
             self._space.states.copy_(old.states)
-            for lanes, former in zip(self._lanes, before, strict=True):
-                lanes.restore(former.bank, old.record.form.branches)
+            for buffers, former in zip(self._lanes, before, strict=True):
+                buffers.restore(former.bank, old.record.form.branches)
             for slot in self._live.values():
                 self._space.pages[slot.index] = self._pages.addresses(slot, form)
         for lease in list(self._leases.values()):
@@ -279,10 +279,11 @@ class TorchMemory:
         with self._stage.guarded("tapes"):
             return self._pages.tapes(slot)
 
-    def nbytes(self, form: Form) -> int:
+    def nbytes(self, form: Form, lanes: int = 0) -> int:
         """What this memory holds with a column space; see `Memory.nbytes`."""
-        lanes = sum(lane_bytes(each, self._slots, form.branches) for each in self._denoisers)
-        return space_bytes(self._layout, form, self._slots, len(self._rows)) + lanes
+        shape = self._slots, form.branches, max(self.lanes, lanes)
+        buffers = sum(lane_bytes(each, *shape) for each in self._denoisers)
+        return space_bytes(self._layout, form, self._slots, len(self._rows)) + buffers
 
     def counts(self) -> Mapping[str, float]:
         """Of its graphs; see `Memory.counts`."""

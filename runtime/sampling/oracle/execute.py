@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from denoisert.kernels.rule import RULES
 from denoisert.kernels.step import reference as kernel
 from denoisert.kernels.step.form import DRAWS
 from denoisert.kernels.step.row import Row
+from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.sampling.packing import pack_rows
 from denoisert.runtime.sampling.table import COUNTER_NOISE, SamplerTable
@@ -22,8 +23,12 @@ from denoisert.runtime.sampling.table import COUNTER_NOISE, SamplerTable
 Array = NDArray[np.floating]
 
 
+Answer = Array | tuple[Array, ...]
+"""The raw output, or that of every port."""
+
+
 class Network(Protocol):
-    """A raw network: what one branch answers, in the table's parametrisation."""
+    """A raw network of one port: what a lane answers, in the table's parametrisation."""
 
     def __call__(self, latent: Array, model_time: float, condition: int) -> Array:
         """The raw output for one flat latent."""
@@ -48,7 +53,7 @@ class Run:
 def execute(
     table: SamplerTable,
     layout: StateLayout,
-    network: Network,
+    network: Network | Callable[..., Answer],
     noise: Sequence[Array],
     externals: Mapping[str, Array] | None = None,
 ) -> Run:
@@ -60,12 +65,17 @@ def execute(
     Args:
         table: the sampler.
         layout: shape of the state.
-        network: called once per branch and stage as network(latent, model_time, condition).
+        network: called once per lane and stage as network(latent, model_time, condition), with the
+            lane's four scalars as a fourth argument if the table tells any that is not 0. One of
+            several ports returns the outputs of all as a tuple.
         noise: one (elements,) array per draw, in draw order; their dtype is the dtype of the run.
         externals: name -> (pages, elements).
 
     Returns:
         The final latent, the tapes and the number of evaluations.
+
+    Raises:
+        InvalidInput: a branch reads a port that the network does not answer.
     """
     form = table.form
     tapes = {name: np.atleast_2d(value) for name, value in (externals or {}).items()}
@@ -115,18 +125,30 @@ def _evaluate(
     index: int,
     columns: Array,
     place: NDArray[np.int64],
-    network: Network,
+    network: Callable[..., Answer],
     run: Run,
 ) -> None:
-    for branch in range(table.form.branches):
-        condition = int(table.condition[index, branch])
-        if condition >= 0:
-            latent = columns[place[table.input_register[index, branch]]]
-            scaled = latent * columns.dtype.type(table.input_scale[index, branch])
-            columns[table.form.branch(branch)] = network(
-                scaled, float(table.model_time[index, branch]), condition
-            )
-            run.evaluations += 1
+    has_scalars = bool(table.scalars.any())
+    for branches in table.lanes[index]:
+        lane = index, branches[0]
+        latent = columns[place[table.input_register[lane]]]
+        scaled = latent * columns.dtype.type(table.input_scale[lane])
+        told = (tuple(table.scalars[lane].tolist()),) if has_scalars else ()
+        answer = network(scaled, float(table.model_time[lane]), int(table.condition[lane]), *told)
+        run.evaluations += 1
+        for branch in branches:
+            port = int(table.port[index, branch])
+            columns[table.form.branch(branch)] = _read(answer, port)
+
+
+def _read(answer: Answer, port: int) -> Array:
+    ports = answer if isinstance(answer, tuple) else (answer,)
+    if not port < len(ports):
+        raise InvalidInput(
+            f"the table reads port {port} of a network that answers {len(ports)}; return a tuple "
+            "with the output of every port."
+        )
+    return ports[port]
 
 
 def _weights(

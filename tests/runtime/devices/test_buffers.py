@@ -7,7 +7,7 @@ from denoisert.kernels.step.form import Form
 from denoisert.runtime.bundle.card import TimeShape
 from denoisert.runtime.devices.buffers import LaneBuffers, SlotViews
 from denoisert.runtime.layout import Part, StateLayout
-from denoisert.runtime.loop.asks import Ask
+from denoisert.runtime.loop.asks import Ask, Read
 from denoisert.runtime.loop.lanes import Lane
 from denoisert.runtime.loop.slot import Slot
 from tests.runtime.networks import perceptron
@@ -17,9 +17,14 @@ from tests.runtime.spies import work
 FORM = Form(4, 2)
 
 
+def lane(slot, position, condition, *reads):
+    """A lane of engine 0, read by (column, port) of each branch."""
+    return Lane(slot, position, Ask(0, condition, tuple(Read(*each) for each in reads)))
+
+
 def buffers_of(tmp_path, slots=3, **shape):
     denoiser = perceptron(**shape).denoiser(tmp_path)
-    return denoiser, LaneBuffers(denoiser, slots, FORM.branches)
+    return denoiser, LaneBuffers(denoiser, slots, FORM.branches, 2)
 
 
 @pytest.mark.parametrize(("batch", "spare"), [(None, 16), (4, 4)])
@@ -52,7 +57,7 @@ def test_conditions_survive_a_wider_column_space(tmp_path):
     denoiser, lanes = buffers_of(tmp_path)
     for index in range(3):
         lanes.write_conditions(Slot(index, work(flow_table(), (index, 5 + index)), 0))
-    wider = LaneBuffers(denoiser, 3, 4)
+    wider = LaneBuffers(denoiser, 3, 4, 2)
     wider.restore(lanes.bank, 2)
     assert wider.bank["label"].reshape(3, 4)[:, :2].tolist() == [[0, 5], [1, 6], [2, 7]]
 
@@ -68,13 +73,13 @@ def laid(tmp_path, lanes, **shape):
 
 
 def test_conditions_are_gathered_by_lane_and_padding_repeats_lane_0(tmp_path):
-    lanes = [Lane(2, 0, Ask(0, 0, 1, 0)), Lane(0, 0, Ask(0, 0, 0, 0)), Lane(0, 1, Ask(1, 0, 1, 0))]
+    lanes = [lane(2, 0, 1, (0, 0)), lane(0, 0, 0, (0, 0)), lane(0, 1, 1, (1, 0))]
     buffers, _, _ = laid(tmp_path, lanes)
     assert buffers.slices(0, 5)["label"].tolist() == [7, 0, 5, 7, 7]
 
 
 def test_predictions_reach_the_columns_of_their_slot(tmp_path):
-    lanes = [Lane(1, 0, Ask(0, 0, 0, 0)), Lane(1, 1, Ask(1, 0, 1, 0)), Lane(2, 0, Ask(1, 0, 1, 0))]
+    lanes = [lane(1, 0, 0, (0, 0)), lane(1, 1, 1, (1, 0)), lane(2, 0, 1, (1, 0))]
     buffers, columns, views = laid(tmp_path, lanes)
     outputs = buffers.slices(0, 3)["out_latent"]
     outputs[:] = np.arange(outputs.size, dtype=np.float32).reshape(outputs.shape)
@@ -88,18 +93,50 @@ def test_predictions_reach_the_columns_of_their_slot(tmp_path):
     assert not columns[0].any()
 
 
-def test_neighbouring_branches_are_one_copy_and_others_are_not(tmp_path):
-    together = [Lane(0, 0, Ask(0, 0, 0, 0)), Lane(0, 1, Ask(1, 0, 1, 0))]
-    apart = [Lane(0, 0, Ask(0, 0, 0, 0)), Lane(0, 1, Ask(1, 0, 1, 1))]
-    _, _, views = laid(tmp_path, together, ports=2)
-    assert [len(view.predictions) for view in views] == [1, 0, 0]
-    _, _, views = laid(tmp_path, apart, ports=2)
-    assert [len(view.predictions) for view in views] == [2, 0, 0]
+@pytest.mark.parametrize(
+    ("asked", "copies"),
+    [
+        ([((0, 0),), ((1, 0),)], 1),
+        ([((0, 0),), ((1, 1),)], 2),
+        ([((1, 0),), ((0, 0),)], 2),
+        ([((0, 0), (1, 1))], 2),
+        ([((0, 0), (2, 1)), ((1, 0),)], 2),
+        ([((0, 0), (2, 1)), ((1, 0), (3, 1))], 2),
+        ([((0, 0), (1, 1)), ((2, 0), (3, 1))], 4),
+        ([((0, 0),), ((2, 0),)], 2),
+        ([((0, 1),), ((1, 0), (2, 1))], 3),
+    ],
+)
+def test_neighbours_are_one_copy_and_every_column_is_read_once(asked, copies, tmp_path):
+    """Columns and lanes of one port that both go up by one; inputs are written in one piece."""
+    form = Form(4, 4)
+    denoiser, buffers = buffers_of(tmp_path, ports=2)
+    columns = np.zeros((3, form.columns, denoiser.layout.elements), np.float32)
+    views = [SlotViews() for _ in range(3)]
+    lanes = [lane(1, position, 0, *reads) for position, reads in enumerate(asked)]
+    buffers.map_lanes(lanes, columns, form, views)
+    assert [len(view.predictions) for view in views] == [0, copies, 0]
+    assert [positions for positions, _, _ in views[1].inputs] == [slice(0, len(asked))]
+    out = buffers.slices(0, len(asked))["out_latent"]
+    out[:] = np.random.default_rng(1).standard_normal(out.shape)
+    for target, source in views[1].predictions:
+        target[...] = source
+    halves = out.reshape(len(asked), 2, -1)
+    wanted = {column: halves[n, port] for n, reads in enumerate(asked) for column, port in reads}
+    for column in range(4):
+        found = columns[1, form.branch(column)]
+        assert np.array_equal(found, wanted.get(column, np.zeros_like(found)))
+
+
+def test_neighbours_of_two_engines_are_written_apart(tmp_path):
+    """Between two lanes of one engine a position may belong to the other engine."""
+    _, _, views = laid(tmp_path, [lane(0, 0, 0, (0, 0)), lane(0, 2, 1, (1, 0))])
+    assert [positions for positions, _, _ in views[0].inputs] == [slice(0, 1), slice(2, 3)]
 
 
 def test_ports_are_slices_of_channels_by_part(tmp_path):
     layout = StateLayout((Part("image", (3, 2, 2)), Part("sound", (2, 3))))
-    lanes = [Lane(1, 0, Ask(1, 0, 0, 1))]
+    lanes = [lane(1, 0, 0, (1, 1))]
     buffers, columns, views = laid(tmp_path, lanes, layout=layout, ports=2)
     found = buffers.slices(0, 1)
     found["out_image"][0, 3:], found["out_sound"][0, 2:] = 1.0, 2.0

@@ -145,7 +145,7 @@ def test_a_work_that_finds_no_memory_ends_alone(denoiser):
     tick(pool)
     grow = pool.memory.grow
 
-    def refused(form):
+    def refused(form, lanes):
         raise MemoryError("injected: nothing left")
 
     pool.memory.grow = refused

@@ -61,12 +61,12 @@ def test_a_memory_knows_what_it_would_hold(large):
 )
 def test_lanes_are_counted_before_they_exist(shape, tmp_path):
     denoiser = perceptron(**shape).denoiser(tmp_path)
-    lanes = LaneBuffers(denoiser, 3, 2)
+    lanes = LaneBuffers(denoiser, 3, 2, 2)
     whole = lanes.slices(0, 100)
     if denoiser.has_scalar_time:
         whole["time"] = np.zeros(len(whole["latent"]), np.float32)
     taken = sum(each.nbytes for each in (*whole.values(), *lanes.bank.values()))
-    assert lane_bytes(denoiser, 3, 2) == pytest.approx(taken, abs=4 * len(whole["latent"]))
+    assert lane_bytes(denoiser, 3, 2, 2) == pytest.approx(taken, abs=4 * len(whole["latent"]))
 
 
 def test_a_pool_stays_below_its_bound_while_it_grows_parks_and_shows(large, traced):

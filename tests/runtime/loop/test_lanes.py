@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from denoisert.runtime.bundle.card import TimeShape
-from denoisert.runtime.loop.asks import Ask, row_asks
+from denoisert.runtime.loop.asks import Ask, Read, row_asks
 from denoisert.runtime.loop.lanes import Call, LaneMap, calls, calls_by_time
 from denoisert.runtime.loop.slot import Slot
 from denoisert.runtime.loop.tick import tick
@@ -55,7 +55,7 @@ def test_rows_that_ask_the_same_share_one_tuple():
     assert widths == [1, 1, 2, 2, 1]
     assert asks[1] is asks[2] is asks[5]
     assert asks[3] is asks[4]
-    assert asks[3] == (Ask(0, 0, 0, 0), Ask(1, 0, 1, 0))
+    assert asks[3] == (Ask(0, 0, (Read(0, 0),)), Ask(0, 1, (Read(1, 0),)))
 
 
 def test_a_map_puts_a_slots_branches_side_by_side():
