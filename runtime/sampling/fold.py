@@ -31,6 +31,7 @@ from denoisert.runtime.sampling.basis import (
     EstimateMap,
     Vector,
 )
+from denoisert.runtime.sampling.fit import check_fit
 from denoisert.runtime.sampling.grid import Point
 from denoisert.runtime.sampling.guidance import Branches, Guidance
 from denoisert.runtime.sampling.parametrisation import Parametrisation, estimates
@@ -67,8 +68,7 @@ def fold(
         InvalidInput: guidance and solver both need a rule.
     """
     branches = guidance.branches(rows.points)
-    _check_branches(branches, rows.stages)
-    _check_rules(rows, branches)
+    check_fit(rows, branches)
     count = len(branches.conditions)
     if isinstance(parametrisation, Parametrisation):
         parametrisation = [parametrisation] * count
@@ -80,37 +80,10 @@ def fold(
     form = Form(
         rows.basis.count, count + int(learned.any()), len(rows.basis.externals), rows.taps.shape[1]
     )
-    return _Fold(rows, form, list(parametrisation), branches, learned).table(noise_source)
-
-
-def _check_rules(rows: Rows, branches: Branches) -> None:
-    own = [row for row, rule in enumerate(rows.rules) if rule is not None]
-    if own and rows.bound is not None:
-        raise InvalidInput(
-            f"the solver weighs its vectors by their products, which {rows.bound} would have to "
-            "come before. Use the solver without it."
-        )
-    clash = [row for row in own if branches.rule[row - 1]]
-    if clash:
-        raise InvalidInput(
-            f"solver and guidance both have a rule at stage {clash[0] - 1}, and a stage holds one. "
-            "Use guidance that only needs weights, such as CFG(scale) without rescale."
-        )
-
-
-def _check_branches(branches: Branches, stages: int) -> None:
-    if branches.weights.shape != (stages, len(branches.conditions)):
-        raise InvalidTable(
-            f"guidance weights of shape {branches.weights.shape} for {stages} stages and "
-            f"{len(branches.conditions)} branches."
-        )
-    off = np.abs(branches.weights.sum(axis=1) - 1.0)
-    if off.max(initial=0.0) > 1e-9:
-        raise InvalidTable(
-            f"guidance weights of stage {int(np.argmax(off))} sum to {1 + off.max():g}; they "
-            "must sum to 1, "
-            "or the clean and the noise estimate would contradict each other."
-        )
+    read = np.array([rows.reads(unit) for unit in (rows.basis.denoised, rows.basis.noise)])
+    if rows.bound is not None:
+        read[:] |= read.any(axis=0)  # D' and what becomes of E are made of D
+    return _Fold(rows, form, list(parametrisation), branches, learned, read).table(noise_source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +95,7 @@ class _Fold:
     parametrisations: list[Parametrisation]
     branches: Branches
     learned: NDArray[np.bool_]
+    read: NDArray[np.bool_]
 
     @property
     def first_operation(self) -> int:
@@ -222,7 +196,7 @@ class _Fold:
         denoised, noise = np.zeros(self.form.columns), np.zeros(self.form.columns)
         for branch, weight in enumerate(self.branches.weights[stage]):
             if weight != 0:
-                pair = self._estimates(point, branch, self.form.branch(branch))
+                pair = self._estimates(point, stage, branch, self.form.branch(branch))
                 denoised += weight * pair[0]
                 noise += weight * pair[1]
         return denoised, noise
@@ -231,16 +205,26 @@ class _Fold:
         used = {self.parametrisations[b] for b in np.flatnonzero(self.branches.weights[stage])}
         if len(used) != 1:
             raise InvalidTable("a guidance rule needs branches of one parametrisation.")
-        return self._estimates(point, 0, self.form.guided)
+        return self._estimates(point, stage, 0, self.form.guided)
 
-    def _estimates(self, point: Point, branch: int, column: int) -> tuple[Vector, Vector]:
-        """D and E when the table column `column` holds what branch `branch` says."""
-        scale = point.input_scale
-        pairs = estimates(self.parametrisations[branch], scale * point.alpha, scale * point.sigma)
+    def _estimates(
+        self, point: Point, stage: int, branch: int, column: int
+    ) -> tuple[Vector, Vector]:
+        """D and E when the table column `column` holds what branch `branch` says.
+
+        What the network does not determine is 0 if the stage does not read it.
+        """
+        scale, parametrisation = point.input_scale, self.parametrisations[branch]
+        pairs = estimates(parametrisation, scale * point.alpha, scale * point.sigma)
         vectors = np.zeros((2, self.form.columns))
-        for vector, (from_input, from_output) in zip(vectors, pairs, strict=True):
-            vector[0] = scale * from_input
-            vector[column] = from_output
+        for vector, pair, is_read in zip(vectors, pairs, self.read[:, stage + 1], strict=True):
+            if pair is None and is_read:
+                raise InvalidTable(
+                    f"{parametrisation.value} at alpha = {point.alpha:g}, sigma = {point.sigma:g} "
+                    "does not determine the clean latent and the noise. Use a schedule that avoids "
+                    "this point, or a v network."
+                )
+            vector[0], vector[column] = (scale * pair[0], pair[1]) if pair else (0.0, 0.0)
         return vectors[0], vectors[1]
 
     def _rederived(self, point: Point, clipped: Vector) -> Vector:

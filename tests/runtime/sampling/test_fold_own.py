@@ -8,7 +8,7 @@ import pytest
 from denoisert.kernels.rule.cpu import CFG_RESCALE
 from denoisert.kernels.rule.reference import cfg_rescale
 from denoisert.kernels.step.row import Operation
-from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.errors import InvalidInput, InvalidTable
 from denoisert.runtime.sampling.basis import Applied, EstimateMap, Term, Weighing
 from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.grid import Point
@@ -155,3 +155,18 @@ def test_a_bounded_solver_is_the_solver_on_the_bounded_estimate(rederive):
     close(found, x)
     with pytest.raises(InvalidInput, match="bounded already"):
         Bounded(solver)
+
+
+def test_a_stage_may_read_what_the_network_says_itself_where_the_rest_is_unknown():
+    """At alpha = 0 an eps network says E alone; at alpha = sigma = 0 an x0 network says D."""
+    grid = angles(1)
+    pure, still = Point(0.0, 1.0, 1.0), Point(0.0, 0.0, 1.0)
+    for point, parametrisation, name in ((pure, EPS, "noise"), (still, X0, "denoised")):
+        program = Program(grid, 1)
+        program.stage(point, [getattr(program.basis, name)])
+        matrix = fold(program.rows(), parametrisation, Unguided()).matrix[1]
+        assert np.flatnonzero(matrix).size == 1
+        other = "denoised" if name == "noise" else "noise"
+        program.stage(point, [getattr(program.basis, other)])
+        with pytest.raises(InvalidTable, match="does not determine"):
+            fold(program.rows(), parametrisation, Unguided())

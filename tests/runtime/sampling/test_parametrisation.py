@@ -11,6 +11,7 @@ FORMULAS = {
     Parametrisation.X0: lambda x0, eps, alpha, sigma: x0,
     Parametrisation.V: lambda x0, eps, alpha, sigma: alpha * eps - sigma * x0,
     Parametrisation.FLOW: lambda x0, eps, alpha, sigma: eps - x0,
+    Parametrisation.EDM: lambda x0, eps, alpha, sigma: 2 * sigma * x0 - 0.5 * alpha * eps,
     Parametrisation.SCORE: lambda x0, eps, alpha, sigma: -eps / sigma,
 }
 
@@ -36,14 +37,32 @@ def test_pure_noise_is_an_ordinary_point_for_v_and_flow(parametrisation):
 
 
 @pytest.mark.parametrize(
-    ("parametrisation", "alpha", "sigma"),
+    ("parametrisation", "alpha", "sigma", "expected"),
     [
-        (Parametrisation.EPS, 0.0, 1.0),
-        (Parametrisation.SCORE, 0.0, 1.0),
-        (Parametrisation.SCORE, 1.0, 0.0),
-        (Parametrisation.X0, 1.0, 0.0),
+        (Parametrisation.EPS, 0.0, 1.0, (None, (0.0, 1.0))),
+        (Parametrisation.SCORE, 0.0, 0.5, (None, (0.0, -0.5))),
+        (Parametrisation.X0, 1.0, 0.0, ((0.0, 1.0), None)),
+        (Parametrisation.X0, 0.0, 0.0, ((0.0, 1.0), None)),
     ],
 )
-def test_points_that_determine_nothing_are_refused(parametrisation, alpha, sigma):
-    with pytest.raises(InvalidTable, match=parametrisation.value):
-        estimates(parametrisation, alpha, sigma)
+def test_where_not_both_are_determined_the_networks_own_answer_is(
+    parametrisation, alpha, sigma, expected
+):
+    assert estimates(parametrisation, alpha, sigma) == expected
+
+
+def test_a_score_of_no_noise_is_refused():
+    with pytest.raises(InvalidTable, match="the score does not exist"):
+        estimates(Parametrisation.SCORE, 1.0, 0.0)
+
+
+def test_edm_is_the_network_inside_the_preconditioning():
+    """D = c_skip x_ve + c_out F of Karras et al., table 1, with x = c_in x_ve."""
+    rng = np.random.default_rng(5)
+    for level in rng.uniform(0.01, 50.0, 20):
+        c_in = 1.0 / np.hypot(level, 0.5)
+        c_skip, c_out = 0.25 * c_in**2, 0.5 * level * c_in
+        x, raw = rng.standard_normal((2, 8))
+        (from_x, from_raw), _ = estimates(Parametrisation.EDM, c_in, level * c_in)
+        expected = c_skip * (x / c_in) + c_out * raw
+        np.testing.assert_allclose(from_x * x + from_raw * raw, expected, rtol=1e-12, atol=1e-13)

@@ -38,7 +38,7 @@ from tests.runtime.sampling.trials import (
     run,
 )
 
-EPS, X0, V, FLOW, SCORE = Parametrisation
+EPS, X0, V, FLOW, SCORE, EDM = Parametrisation
 
 
 @pytest.mark.parametrize("solver", EVERY, ids=str)
