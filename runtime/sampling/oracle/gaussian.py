@@ -17,8 +17,9 @@ Array = NDArray[Any]
 class Gaussian:
     """Independent elements x0 ~ N(mean, variance).
 
-    D = mean + alpha variance (x - alpha mean) / (alpha^2 variance + sigma^2)
-    E = sigma (x - alpha mean) / (alpha^2 variance + sigma^2)
+    c = alpha^2 variance + sigma^2
+    D = mean + alpha variance (x - alpha mean) / c
+    E = sigma (x - alpha mean) / c
 
     Args:
         mean: one number, or (elements,).
@@ -40,6 +41,29 @@ class Gaussian:
 
     def estimates(self, latent: Array, alpha: float, sigma: float) -> tuple[Array, Array]:
         """D and E, see `Denoiser`."""
-        mean, variance = np.asarray(self.mean, np.float64), np.asarray(self.variance, np.float64)
-        offset = (latent - alpha * mean) / (alpha**2 * variance + sigma**2)
+        mean, variance = self.moments(1.0, 0.0)
+        offset = -self.score(latent, alpha, sigma)
         return mean + alpha * variance * offset, sigma * offset
+
+    def moments(self, alpha: float, sigma: float) -> tuple[Array, Array]:
+        """Mean and variance of x = alpha x0 + sigma eps, shaped as those of x0."""
+        mean, variance = np.asarray(self.mean, np.float64), np.asarray(self.variance, np.float64)
+        return alpha * mean, alpha**2 * variance + sigma**2
+
+    def sample(
+        self, rng: np.random.Generator, count: int, alpha: float = 1.0, sigma: float = 0.0
+    ) -> Array:
+        """Draw x = alpha x0 + sigma eps, (count,); a mean per element takes its own count."""
+        mean, variance = self.moments(alpha, sigma)
+        return np.asarray(mean + np.sqrt(variance) * rng.standard_normal(count))
+
+    def log_density(self, latent: Array, alpha: float, sigma: float) -> Array:
+        """log p(x) of every element, x = alpha x0 + sigma eps."""
+        mean, variance = self.moments(alpha, sigma)
+        square = (latent - mean) ** 2 / variance
+        return np.asarray(-0.5 * (square + np.log(2.0 * np.pi * variance)))
+
+    def score(self, latent: Array, alpha: float, sigma: float) -> Array:
+        """Derivative of `log_density` in x, -E / sigma."""
+        mean, variance = self.moments(alpha, sigma)
+        return np.asarray((mean - latent) / variance)
