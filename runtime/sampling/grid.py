@@ -18,6 +18,8 @@ from denoisert.runtime.errors import InvalidInput
 
 Array = NDArray[np.float64]
 
+AT_THE_POINTS = "Use a solver that asks at the grid's points alone, such as DPMpp2M()."
+
 
 class Point(NamedTuple):
     """One point of the grid.
@@ -50,7 +52,11 @@ class Point(NamedTuple):
 
 
 class Path(Protocol):
-    """What lies between the points of a grid: a noise schedule."""
+    """What lies between the points of a grid: a noise schedule, as the network is told of it."""
+
+    def at(self, model_time: Array) -> tuple[Array, Array]:
+        """(alpha, sigma) of model times."""
+        ...
 
     def coordinates(self, sigma_ve: Array) -> tuple[Array, Array]:
         """(alpha, sigma) of noise levels sigma / alpha."""
@@ -108,15 +114,32 @@ class Grid:
         Raises:
             InvalidInput: the level is not finite and positive, or the grid knows no path.
         """
-        if self.path is None or not 0.0 < sigma_ve < np.inf:
+        path = self._path(f"sigma / alpha = {sigma_ve:g}")
+        if not 0.0 < sigma_ve < np.inf:
             raise InvalidInput(
-                f"the solver asks the network between the points of the grid, at sigma / alpha = "
-                f"{sigma_ve:g}, and the grid has {self.path or 'no path'} there. Use a solver that "
-                "asks at the points alone, such as DPMpp2M()."
+                f"a solver asks the network at sigma / alpha = {sigma_ve:g}, which is no noise "
+                f"level between signal and noise. {AT_THE_POINTS}"
             )
         level = np.array([sigma_ve])
-        alpha, sigma = self.path.coordinates(level)
-        return Point(float(alpha[0]), float(sigma[0]), float(self.path.model_time(level)[0]))
+        (alpha,), (sigma,) = path.coordinates(level)
+        return Point(float(alpha), float(sigma), float(path.model_time(level)[0]))
+
+    def at_time(self, model_time: float) -> tuple[float, float]:
+        """(alpha, sigma) of a model time on the grid's path.
+
+        Raises:
+            InvalidInput: a time outside the path, or the grid knows no path.
+        """
+        (alpha,), (sigma,) = self._path(f"model time {model_time:g}").at(np.array([model_time]))
+        return float(alpha), float(sigma)
+
+    def _path(self, place: str) -> Path:
+        if self.path is None:
+            raise InvalidInput(
+                f"a solver wants the point at {place}, between those of a grid without a path. "
+                f"{AT_THE_POINTS}"
+            )
+        return self.path
 
     @property
     def is_linear(self) -> bool:

@@ -5,7 +5,7 @@ import pytest
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid, Point
-from denoisert.runtime.sampling.schedules import Karras, Linear
+from denoisert.runtime.sampling.schedules import Karras, Linear, Trailing
 from tests.runtime.sampling.programs import angles
 
 
@@ -81,7 +81,18 @@ def test_a_level_between_the_points_is_where_the_schedule_has_it():
 @pytest.mark.parametrize("level", [0.0, np.inf, -1.0])
 def test_no_path_leads_to_a_level_without_noise_or_without_signal(level):
     grid = Karras(7.0, 0.05, 20.0).grid(Linear(), 6)
-    with pytest.raises(InvalidInput, match="asks the network between"):
+    with pytest.raises(InvalidInput, match="no noise level between"):
         grid.at_level(level)
-    with pytest.raises(InvalidInput, match="the grid has no path"):
+    with pytest.raises(InvalidInput, match="a grid without a path"):
         angles(3).at_level(1.0)
+
+
+def test_a_time_between_the_points_is_where_the_schedule_has_it():
+    grid = Trailing().grid(Linear(), 10)
+    assert grid.at_time(grid[4].model_time) == grid[4][:2]
+    alpha, sigma = grid.at_time(grid[5].model_time + 1.5)
+    assert grid[5].sigma_ve < sigma / alpha < grid[4].sigma_ve
+    with pytest.raises(InvalidInput, match="beyond the trained range"):
+        grid.at_time(1000.0)
+    with pytest.raises(InvalidInput, match="model time 3, between those of a grid without a path"):
+        angles(3).at_time(3.0)
