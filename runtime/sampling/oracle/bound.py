@@ -68,18 +68,22 @@ def variational_bound(
         )
     share = np.full(len(noise), 1.0 / len(noise)) if weights is None else np.asarray(weights)
     snr = (grid.alpha / grid.sigma) ** 2
-    steps = []
-    for step in range(grid.steps):
-        alpha, sigma = float(grid.alpha[step]), float(grid.sigma[step])
-        found = [denoiser.estimates(alpha * clean + sigma * eps, alpha, sigma)[0] for eps in noise]
-        error = np.tensordot(share, (clean - np.stack(found)) ** 2, 1)
-        steps.append(0.5 * (snr[step + 1] - snr[step]) * error)
     ratio = (grid.sigma[0] / grid.noise_gain) ** 2
     shift = (grid.alpha[0] * clean / grid.noise_gain) ** 2
     last = np.log(2.0 * np.pi / snr[-1])
     squares = np.broadcast_to(np.tensordot(share, np.asarray(noise) ** 2, 1), np.shape(clean))
     return Bound(
         prior=0.5 * (ratio - 1.0 - np.log(ratio) + shift),
-        steps=np.stack(steps),
+        steps=0.5 * np.diff(snr)[:, None] * _errors(grid, denoiser, clean, noise, share),
         reconstruction=0.5 * (last + squares),
     )
+
+
+def _errors(grid: Grid, denoiser: Denoiser, clean: Array, noise: Array, share: Array) -> Array:
+    """E (x0 - D)^2 at the first N points, (N, elements)."""
+    errors = []
+    for step in range(grid.steps):
+        alpha, sigma = float(grid.alpha[step]), float(grid.sigma[step])
+        found = [denoiser.estimates(alpha * clean + sigma * eps, alpha, sigma)[0] for eps in noise]
+        errors.append(np.tensordot(share, (clean - np.stack(found)) ** 2, 1))
+    return np.stack(errors)
