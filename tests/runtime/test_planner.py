@@ -20,6 +20,7 @@ from denoisert.runtime.sampling.solvers import Euler
 from tests.runtime.bundles import compiled, watched
 from tests.runtime.networks import perceptron
 from tests.runtime.samplers import GUIDANCE, SOLVERS, flow_table, wide_table
+from tests.runtime.shared import apart, variance_table
 from tests.runtime.spies import pool_of
 
 
@@ -122,7 +123,45 @@ def test_memory_counts_what_a_pool_allocates(slots, tmp_path):
         assert abs(claimed - size) < 0.1 * size
 
 
-def test_widest_row_counts_branches_that_are_asked():
+class Learned(TableCache):
+    """Whatever is asked, a learned variance under guidance: three branches on two lanes."""
+
+    def table(self, sampler):
+        return variance_table(sampler.steps, sampler.guidance)
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_a_learned_variance_costs_no_lane(tmp_path, images):
+    """Evaluations, lanes, time and memory are those without it, but for its column."""
+    toy = perceptron(ports=2)
+    denoiser = toy.denoiser(tmp_path)
+    seconds = {lanes: 0.01 * lanes**0.5 for lanes in range(1, 17)}
+    measured = tuple(Call("denoiser", lanes, time) for lanes, time in seconds.items())
+    profile = Profile(ProfileKey("b", "t", "d", 1, {}), measured)
+    request = Request(3, images=images, steps=6, guidance=CFG(2.0))
+    plain, learned = (
+        Planner(denoiser, cache(toy.card()), "here", 8, profile=profile).plan(request)
+        for cache in (TableCache, Learned)
+    )
+    assert [len(row) for row in learned.asks] == [0, *[2] * 6]
+    assert learned.table.form.branches == 3
+    assert (learned.plan.nfe, learned.plan.lanes) == (plain.plan.nfe, plain.plan.lanes)
+    assert learned.plan.nfe == 12
+    assert learned.plan.time == plain.plan.time
+    columns = (8 + 1) * toy.shape.layout.elements * 4  # of eight slots and of scratch
+    assert learned.plan.memory_bytes - plain.plan.memory_bytes == columns
+
+
+def test_memory_of_a_pool_grows_with_its_lanes():
+    table, layout = variance_table(3, CFG(2.0)), perceptron().shape.layout
+    one, other = (pool_bytes(layout, each, 8, 1000, 16) for each in (table, apart(table)))
+    assert other - one == 8 * 1000
+
+
+def test_widest_row_counts_lanes():
+    assert widest_row(variance_table(3)) == 1
+    assert widest_row(variance_table(3, CFG(2.0))) == 2
+    assert widest_row(apart(variance_table(3, CFG(2.0)))) == 3
     assert widest_row(flow_table()) == 1
     assert widest_row(flow_table(guidance=CFG(2.0, interval=(0.1, 0.5)))) == 2
     assert widest_row(wide_table(3)) == 2
