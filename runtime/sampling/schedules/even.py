@@ -14,17 +14,13 @@ import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
-from denoisert.runtime.sampling.schedules.schedule import Array, NoiseSchedule
+from denoisert.runtime.sampling.schedules.schedule import NoiseSchedule
 from denoisert.runtime.sampling.schedules.spacing import (
     CONTINUOUS_STEPS,
     Final,
     check_steps,
-    close,
+    visit,
 )
-
-
-def _visit(schedule: NoiseSchedule, times: Array, final: Final) -> Grid:
-    return close(schedule, schedule.at(times), times, final)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +46,11 @@ class Trailing:
         count = schedule.train_steps
         check_steps(steps, count or CONTINUOUS_STEPS)
         if count is None:
-            return _visit(schedule, schedule.spaced(1.0 - np.arange(steps) / steps), self.final)
+            return visit(schedule, schedule.spaced(1.0 - np.arange(steps) / steps), self.final)
         # arange as diffusers has it, since its rounding decides halves; for some N it yields one
         # time too many, -1, which is cut off.
         times = np.round(np.arange(count, 0, -count / steps))[:steps] - 1.0
-        return _visit(schedule, times, self.final)
+        return visit(schedule, times, self.final)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +81,8 @@ class Linspace:
         _refuse_single(self, steps)
         if count is None:
             t = np.linspace(1.0, 1.0 / CONTINUOUS_STEPS, steps)
-            return _visit(schedule, schedule.spaced(t), self.final)
-        return _visit(schedule, np.round(np.linspace(0, count - 1, steps))[::-1], self.final)
+            return visit(schedule, schedule.spaced(t), self.final)
+        return visit(schedule, np.round(np.linspace(0, count - 1, steps))[::-1], self.final)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +126,7 @@ class Leading:
                 f"{self} with {steps} steps starts at time {times[0]:g}; the last train time is "
                 f"{count - 1}. Use a smaller offset or Trailing()."
             )
-        return _visit(schedule, times, self.final)
+        return visit(schedule, times, self.final)
 
 
 def _refuse_single(spacing: Linspace | Leading, steps: int) -> None:

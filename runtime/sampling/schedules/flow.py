@@ -74,6 +74,10 @@ class Flow:
         """time_scale * sigma_ve / (1 + sigma_ve)."""
         return self.time_scale * self.coordinates(sigma_ve)[1]
 
+    def told(self, model_time: Array) -> Array:
+        """The time itself."""
+        return model_time
+
     def spaced(self, t: Array) -> Array:
         """Model times of the shifted t."""
         return self.time_scale * (self.shift * t / (1.0 + (self.shift - 1.0) * t))

@@ -13,14 +13,15 @@ Array = NDArray[np.float64]
 class NoiseSchedule(Protocol):
     """The path x = alpha x0 + sigma eps in the network's own coordinates.
 
-    A schedule is a frozen dataclass, so its fields are all there is to store. Two questions are
+    A schedule is a frozen dataclass, so its fields are all there is to store. Three questions are
     separate on purpose: `coordinates` follows from the shape of the path alone, `model_time` from
-    how it was trained.
+    how it was trained, and `told` is what the network hears of that time, since some were trained
+    to hear less than the coefficients need.
     """
 
     @property
-    def noise_gain(self) -> float:
-        """Standard deviation of the noise that a run starts from."""
+    def noise_gain(self) -> float | None:
+        """Standard deviation of the noise that a run starts from; None: sigma where it starts."""
         ...
 
     @property
@@ -47,7 +48,11 @@ class NoiseSchedule(Protocol):
         ...
 
     def model_time(self, sigma_ve: Array) -> Array:
-        """What the network is told at noise levels sigma / alpha."""
+        """Model times of noise levels sigma / alpha."""
+        ...
+
+    def told(self, model_time: Array) -> Array:
+        """What the network is told at model times; coefficients take the times themselves."""
         ...
 
     def spaced(self, t: Array) -> Array:

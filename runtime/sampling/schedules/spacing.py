@@ -9,6 +9,7 @@ import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
+from denoisert.runtime.sampling.schedules.between import Told
 from denoisert.runtime.sampling.schedules.schedule import Array, NoiseSchedule
 
 CONTINUOUS_STEPS = 1000
@@ -18,14 +19,31 @@ class Final(Enum):
     """The last point of a grid, behind the last network evaluation of a one-step solver.
 
     ZERO: no noise, alpha = 1, sigma = 0. LAST: the noise of train time 0 stays in the sample, which
-    is what `set_alpha_to_one=False` and `final_sigmas_type="sigma_min"` mean in diffusers.
+    is what `set_alpha_to_one=False` and `final_sigmas_type="sigma_min"` mean in diffusers. SPACED:
+    a spacing of levels runs on to the final point, so that the least of N + 1 levels stays in the
+    sample: `concat_zero=False` in k-diffusion, and what DPM-Solver's paper does.
     """
 
     ZERO = "zero"
     LAST = "last"
+    SPACED = "spaced"
 
     def __repr__(self) -> str:
         return f"Final.{self.name}"
+
+
+class Measure(Enum):
+    """What a spacing of levels places.
+
+    LEVEL: sigma / alpha. TIME: the model time, which on a flow path is sigma up to its scale, as
+    diffusers' flow-matching schedulers do; whole train times are rounded.
+    """
+
+    LEVEL = "level"
+    TIME = "time"
+
+    def __repr__(self) -> str:
+        return f"Measure.{self.name}"
 
 
 class Spacing(Protocol):
@@ -64,19 +82,55 @@ def close(
         InvalidInput: the visited points end at the final one already.
     """
     alpha, sigma = coordinates
-    end, time = (np.array([1.0]), np.array([0.0])), np.nan
+    end, time = (np.array([1.0]), np.array([0.0])), np.array([np.nan])
     if final is Final.LAST:
-        time = schedule.last
-        end = schedule.at(np.array([time]))
+        end, time = schedule.at(np.array([schedule.last])), np.array([schedule.last])
+    if final is Final.SPACED:
+        raise InvalidInput(
+            "Final.SPACED needs a spacing of noise levels, which runs on to its last one. Use "
+            "Final.ZERO or Final.LAST."
+        )
     if end[1][0] * alpha[-1] >= sigma[-1] * end[0][0]:
         raise InvalidInput(
             f"the last visited point, alpha {alpha[-1]:g}, sigma {sigma[-1]:g}, has no more noise "
             f"than the final one, {end[0][0]:g}, {end[1][0]:g}. Use Final.ZERO, or times that end "
             "above train time 0."
         )
-    return Grid(
-        np.append(alpha, end[0]),
-        np.append(sigma, end[1]),
-        np.append(model_time, time),
-        schedule.noise_gain,
-    )
+    joined = np.append(alpha, end[0]), np.append(sigma, end[1])
+    return points(schedule, joined, np.append(model_time, time))
+
+
+def visit(schedule: NoiseSchedule, times: Array, final: Final) -> Grid:
+    """The grid that visits model times, then the final point.
+
+    Args:
+        schedule: what the network was trained on.
+        times: (N,) model times, falling in noise.
+        final: what the last point is.
+
+    Returns:
+        A grid of N + 1 points.
+
+    Raises:
+        InvalidInput: times outside the schedule, or that reach the final point.
+    """
+    return close(schedule, schedule.at(times), times, final)
+
+
+def points(schedule: NoiseSchedule, coordinates: tuple[Array, Array], model_time: Array) -> Grid:
+    """The grid of all its points, with what the network is told and the gain of the start.
+
+    Args:
+        schedule: what the network was trained on.
+        coordinates: (alpha, sigma), (N + 1,) each.
+        model_time: (N + 1,); NaN where the network cannot be asked.
+
+    Returns:
+        A grid.
+
+    Raises:
+        InvalidInput: noise levels that do not fall.
+    """
+    alpha, sigma = coordinates
+    gain = float(sigma[0]) if schedule.noise_gain is None else schedule.noise_gain
+    return Grid(alpha, sigma, schedule.told(model_time), gain, path=Told(schedule))

@@ -43,10 +43,15 @@ class VariancePreserving(ABC):
         """Train time 0."""
         return 0.0
 
+    def kept(self) -> Array:
+        """(train_steps,) alpha^2 of the whole train times, the product of 1 - beta so far."""
+        return np.asarray(np.cumprod(1.0 - self.betas()))
+
     def levels(self) -> Array:
-        """(train_steps,) sigma / alpha of the whole train times, rising."""
-        kept = np.cumprod(1.0 - self.betas())
-        return np.sqrt((1.0 - kept) / kept)
+        """(train_steps,) sigma / alpha of the whole train times, rising; infinite at alpha = 0."""
+        kept = self.kept()
+        with np.errstate(divide="ignore"):
+            return np.sqrt((1.0 - kept) / kept)
 
     def at(self, model_time: Array) -> tuple[Array, Array]:
         """(alpha, sigma) of model times in 0 .. train_steps - 1, whole or not.
@@ -62,34 +67,45 @@ class VariancePreserving(ABC):
         return self.coordinates(np.interp(model_time, np.arange(self.train_steps), self.levels()))
 
     def coordinates(self, sigma_ve: Array) -> tuple[Array, Array]:
-        """(alpha, sigma) = (1, sigma_ve) / sqrt(1 + sigma_ve^2)."""
+        """(alpha, sigma) = (1, sigma_ve) / sqrt(1 + sigma_ve^2); infinite: pure noise."""
         alpha = 1.0 / np.hypot(1.0, sigma_ve)
-        return alpha, sigma_ve * alpha
+        finite = np.where(np.isinf(sigma_ve), 0.0, sigma_ve)
+        return alpha, np.where(np.isinf(sigma_ve), 1.0, finite * alpha)
 
     def model_time(self, sigma_ve: Array) -> Array:
         """Time linear in log(sigma_ve) between whole times, held at both ends."""
         level = np.log(np.maximum(sigma_ve, 1e-10))
         return np.interp(level, np.log(self.levels()), np.arange(self.train_steps))
 
+    def told(self, model_time: Array) -> Array:
+        """The time itself."""
+        return model_time
+
     def spaced(self, t: Array) -> Array:
         """Times (train_steps - 1) t, not rounded."""
         return self.first * t
 
 
-def _check(schedule: VariancePreserving) -> None:
-    count = schedule.train_steps
+def check_train_steps(count: int) -> None:
+    """Refuse numbers of train times that no schedule has.
+
+    Raises:
+        InvalidInput: not a whole number from 2 to a million.
+    """
     if not isinstance(count, int) or isinstance(count, bool) or not 2 <= count <= MOST_TRAIN_STEPS:
         raise InvalidInput(
             f"train_steps {count!r} must be a whole number, 2 to {MOST_TRAIN_STEPS}."
         )
 
 
-def _check_betas(schedule: Linear | ScaledLinear) -> None:
-    _check(schedule)
-    if not 0.0 < schedule.beta_start <= schedule.beta_end < 1.0:
-        raise InvalidInput(
-            f"betas from {schedule.beta_start} to {schedule.beta_end} must rise within (0, 1)."
-        )
+def check_betas(start: float, end: float) -> None:
+    """Refuse betas that do not rise within (0, 1).
+
+    Raises:
+        InvalidInput: not 0 < start <= end < 1.
+    """
+    if not 0.0 < start <= end < 1.0:
+        raise InvalidInput(f"betas from {start} to {end} must rise within (0, 1).")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +125,8 @@ class Linear(VariancePreserving):
     train_steps: int = 1000
 
     def __post_init__(self) -> None:
-        _check_betas(self)
+        check_train_steps(self.train_steps)
+        check_betas(self.beta_start, self.beta_end)
 
     def betas(self) -> Array:
         """Evenly spaced from beta_start to beta_end."""
@@ -133,7 +150,8 @@ class ScaledLinear(VariancePreserving):
     train_steps: int = 1000
 
     def __post_init__(self) -> None:
-        _check_betas(self)
+        check_train_steps(self.train_steps)
+        check_betas(self.beta_start, self.beta_end)
 
     def betas(self) -> Array:
         """Squares of numbers evenly spaced from sqrt(beta_start) to sqrt(beta_end)."""
@@ -155,7 +173,7 @@ class Cosine(VariancePreserving):
     train_steps: int = 1000
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_train_steps(self.train_steps)
 
     def betas(self) -> Array:
         """1 - f(u + 1/train_steps) / f(u), capped."""

@@ -12,6 +12,7 @@ from denoisert.runtime.sampling.schedules import (
     Leading,
     Linear,
     Linspace,
+    Measure,
     ScaledLinear,
     Trailing,
 )
@@ -246,5 +247,6 @@ def test_refusals_say_what_to_do(build, advice):
 
 
 def test_objects_read_like_the_call_that_made_them():
-    for value in (Karras(rho=5.0, final=Final.LAST), Flow(3.0), Leading(1), Cosine(300)):
+    karras = Karras(rho=5.0, final=Final.LAST, measure=Measure.TIME)
+    for value in (karras, Flow(3.0), Leading(1), Cosine(300)):
         assert eval(repr(value)) == value
