@@ -71,10 +71,10 @@ def test_the_engine_runs_once_a_lane(denoiser, guidance):
     found = alone(watched, each)
     assert spy.runs == [len(row) for row in each.table.lanes[1:]]
     assert sum(spy.runs) == each.table.nfe
-    again, naive = spied(denoiser)
+    again, wide = spied(denoiser)
     assert_same(found, alone(again, separate(each)))
-    assert sum(naive.runs) == apart(each.table).nfe
-    assert len(naive.runs) == len(spy.runs)
+    assert sum(wide.runs) == apart(each.table).nfe
+    assert len(wide.runs) == len(spy.runs)
 
 
 def test_the_second_port_matters(denoiser):

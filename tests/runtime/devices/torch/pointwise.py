@@ -41,6 +41,19 @@ def pointwise(
         "close": np.float32(1e-4),
         "nan": np.float32(np.nan),
     }
+    exact = labels.astype(np.float64)
+
+    def answer(latent, time, label, scalars=(), port=0):
+        y = latent.astype(np.float64) + exact[label] + time
+        y = y + sum((index + 1) * told for index, told in enumerate(scalars))
+        return (y, y * y)[port] / (1 + y * y)
+
+    shape = Shape(layout=SMALL, batch=batch, ports=ports, scalars=scalars)
+    return Toy(shape, _model(_nodes(scalars, ports), constants, shape), answer)
+
+
+def _nodes(scalars, ports):
+    """From inputs and constants to `out_latent`, the ports behind each other."""
     nodes = [
         helper.make_node(kind, inputs.split(), [output])
         for kind, inputs, output in (
@@ -62,16 +75,7 @@ def pointwise(
         )
     ]
     outputs = ["port_0", "port_1"][:ports]
-    nodes.append(helper.make_node("Concat", outputs, ["out_latent"], axis=1))
-    exact = labels.astype(np.float64)
-
-    def answer(latent, time, label, scalars=(), port=0):
-        y = latent.astype(np.float64) + exact[label] + time
-        y = y + sum((index + 1) * told for index, told in enumerate(scalars))
-        return (y, y * y)[port] / (1 + y * y)
-
-    shape = Shape(layout=SMALL, batch=batch, ports=ports, scalars=scalars)
-    return Toy(shape, _model(nodes, constants, shape), answer)
+    return [*nodes, helper.make_node("Concat", outputs, ["out_latent"], axis=1)]
 
 
 def _sums(names):
