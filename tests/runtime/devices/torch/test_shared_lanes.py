@@ -118,10 +118,12 @@ def test_in_a_batch_every_work_has_the_bits_that_it_has_alone(placed, steady_toy
 def test_parking_changes_no_bits(placed, steady_toy, kernel_device):
     denoiser, rng = placed(steady_toy, kernel_device), np.random.default_rng(2)
     pool = torch_pool(denoiser, kernel_device, slots=1)
-    works, urgent = [any_work(rng) for _ in range(2)], variance_table(1, CFG(2.0))
+    tables = variance_table(4, GUIDED[3]), told_table(numbers_of(2, 4), CFG(2.0))
+    works = [random_work(rng, table)[0] for table in tables]
+    urgent = variance_table(1, CFG(2.0))
     for each, found in interrupt(pool, works, rng, lambda: random_work(rng, urgent)[0], 0.5):
         assert_same(found, torch_alone(denoiser, each, kernel_device))
-    assert pool.parked > 0
+    assert pool.parked > 1
 
 
 def test_a_table_of_more_lanes_makes_every_slot_wider(placed, steady_toy, kernel_device):
