@@ -81,8 +81,8 @@ def fold(
         rows.basis.count, count + int(learned.any()), len(rows.basis.externals), rows.taps.shape[1]
     )
     read = np.array([rows.reads(unit) for unit in (rows.basis.denoised, rows.basis.noise)])
-    if rows.bound is not None:
-        read[:] |= read.any(axis=0)  # D' and what becomes of E are made of D
+    if rows.bound is not None and rows.bound.rederive:
+        read[0] |= read[1]  # E is made of D
     return _Fold(rows, form, list(parametrisation), branches, learned, read).table(noise_source)
 
 
@@ -160,7 +160,8 @@ class _Fold:
         if bound is not None:
             matrix[form.argument_row(0)] = denoised
             denoised = self._unit(form.estimate(0))
-            noise = self._rederived(point, denoised) if bound.rederive else noise
+            if bound.rederive and self.read[1, stage + 1]:
+                noise = self._rederived(point, denoised)
         first = self.rows.basis.count
         columns[first + DENOISED], columns[first + NOISE] = denoised, noise
         if self.learned[stage + 1]:
@@ -217,8 +218,10 @@ class _Fold:
         scale, parametrisation = point.input_scale, self.parametrisations[branch]
         pairs = estimates(parametrisation, scale * point.alpha, scale * point.sigma)
         vectors = np.zeros((2, self.form.columns))
-        for vector, pair, is_read in zip(vectors, pairs, self.read[:, stage + 1], strict=True):
-            if pair is None and is_read:
+        is_rederived = self.rows.bound is not None and self.rows.bound.rederive
+        needed = (self.read[0, stage + 1], self.read[1, stage + 1] and not is_rederived)
+        for vector, pair, is_needed in zip(vectors, pairs, needed, strict=True):
+            if pair is None and is_needed:
                 raise InvalidTable(
                     f"{parametrisation.value} at alpha = {point.alpha:g}, sigma = {point.sigma:g} "
                     "does not determine the clean latent and the noise. Use a schedule that avoids "

@@ -7,7 +7,7 @@ paper's formula; `Program` collects the rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoisert.kernels.step.form import ARGUMENTS
-from denoisert.runtime.errors import InvalidTable
+from denoisert.runtime.errors import InvalidInput, InvalidTable
 from denoisert.runtime.sampling.basis import (
     MAX_PRODUCTS,
     MAX_TAPS,
@@ -116,6 +116,11 @@ class Program:
     """
 
     def __init__(self, grid: Grid, registers: int, externals: tuple[str, ...] = ()) -> None:
+        if grid.noise_gain == 0.0 and grid.source_gain == 0.0:
+            raise InvalidInput(
+                "this path starts from a given latent, not from noise, and the solver does not. "
+                "Solvers that do: ResidualBridge(), TwoSidedInterpolant()."
+            )
         names = ("source", *externals) if grid.source_gain else externals
         self.basis = Basis(registers, names)
         self._rows: list[_Row] = []
@@ -125,6 +130,11 @@ class Program:
         if grid.source_gain:
             start = start + grid.source_gain * self.basis.external(0)
         self.begin([start])
+
+    @classmethod
+    def from_source(cls, grid: Grid, registers: int, externals: tuple[str, ...] = ()) -> Program:
+        """A program that starts from the source latent X_0 itself, wherever on the path it lies."""
+        return cls(replace(grid, noise_gain=0.0, source_gain=1.0), registers, externals)
 
     def begin(
         self, registers: Sequence[Vector], *, taps: Sequence[tuple[int, Vector]] = ()

@@ -16,7 +16,15 @@ from denoisert.runtime.sampling.oracle import execute
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.solvers import Solver
 from denoisert.runtime.sampling.table import SamplerTable
-from tests.oracles.pair import LAYOUT, SHAPE, TOLERANCE, UPSTREAM_NAME, tanh_network, upstream
+from tests.oracles.pair import (
+    LAYOUT,
+    SHAPE,
+    TOLERANCE,
+    UPSTREAM_NAME,
+    takes_prediction_type,
+    tanh_network,
+    upstream,
+)
 from tests.oracles.pair import theirs as run_upstream
 
 Answer = Callable[[np.ndarray, float], np.ndarray]
@@ -62,7 +70,7 @@ class Case:
         network = tanh_network(np.random.default_rng(seed))
         noise = [draw.astype(dtype) for draw in self.draws(seed)]
 
-        def answer(latent: np.ndarray, time: float, _: int) -> np.ndarray:
+        def answer(latent: np.ndarray, time: float, *_: object) -> np.ndarray:
             return network(latent.astype(np.float64), time).astype(dtype)
 
         return execute(self.table(), LAYOUT, answer, noise).latent.astype(np.float64)
@@ -101,7 +109,8 @@ def diffusers(
         times: what `set_timesteps` is given instead of the step count: a dictionary.
         config: of upstream's scheduler.
     """
-    told = {"prediction_type": UPSTREAM_NAME[parametrisation], **config}
+    named = {"prediction_type": UPSTREAM_NAME[parametrisation]}
+    told = {**(named if takes_prediction_type(name) else {}), **config}
 
     def reference(network: Answer, draws: list[np.ndarray]) -> np.ndarray:
         scheduler = upstream(name, times or grid.steps, **told)

@@ -12,6 +12,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -65,6 +66,17 @@ class Noises:
         return self.left.pop(0).reshape(shape)
 
 
+@contextmanager
+def double_defaults() -> Iterator[None]:
+    """A whole time times a number is a tensor of torch's default dtype, which rounds in float32."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 class Stage(NamedTuple):
     """One evaluation inside diffusers' loop: its time, the state before it, what the network said.
 
@@ -99,7 +111,8 @@ def stages(
         scaled = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
         output = torch.from_numpy(network(scaled.numpy(), float(t)))
         extra = {"variance_noise": torch.from_numpy(noises.pop(0))} if noises else {}
-        after = scheduler.step(output, t, x, **step, **extra)
+        with double_defaults():
+            after = scheduler.step(output, t, x, **step, **extra)
         ends = getattr(scheduler, "state_in_first_order", True) or index == last
         yield Stage(float(t), x.numpy(), output.numpy(), after, ends)
         x = after.prev_sample

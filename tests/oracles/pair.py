@@ -3,6 +3,8 @@
 States of diffusers' sigma solvers are x / alpha: starts and results are converted, nothing else.
 """
 
+import inspect
+
 import numpy as np
 
 from denoisert.runtime.layout import Part, StateLayout
@@ -54,15 +56,25 @@ def ours(solver, grid, parametrisation, network, noise):
     return execute(table, LAYOUT, lambda latent, time, _: network(latent, time), noise).latent
 
 
-def upstream(name, steps, **config):
-    """A float64 scheduler with its timesteps set, from a step count or what else it is given."""
+def scheduler_class(name):
+    """The float64 scheduler of `diffusers.schedulers.scheduling_<name>`."""
     module = float64.module(name)
     (kind,) = [
         value
         for key, value in vars(module).items()
         if key.endswith("Scheduler") and value.__module__ == module.__name__
     ]
-    scheduler = kind(**config)
+    return kind
+
+
+def takes_prediction_type(name):
+    """Whether the scheduler can be told what the network answers."""
+    return "prediction_type" in inspect.signature(scheduler_class(name).__init__).parameters
+
+
+def upstream(name, steps, **config):
+    """A float64 scheduler with its timesteps set, from a step count or what else it is given."""
+    scheduler = scheduler_class(name)(**config)
     scheduler.set_timesteps(
         **(steps if isinstance(steps, dict) else {"num_inference_steps": steps})
     )

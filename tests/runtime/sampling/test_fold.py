@@ -232,8 +232,8 @@ def test_parts_that_do_not_fit_are_refused():
         fold(rows, [EPS], CFG(2.0))
     with pytest.raises(InvalidTable, match="one parametrisation"):
         fold(rows, [EPS, V], CFG(2.0, rescale=0.5))
-    still = rows.points[2]._replace(sigma=0.0)
-    clean = replace(rows, points=(*rows.points[:2], still))
+    still = rows.points[1]._replace(sigma=0.0)
+    clean = replace(rows, points=(rows.points[0], still, rows.points[2]))
     with pytest.raises(InvalidTable, match="sigma is 0"):
         fold(replace(clean, bound=Clip(rederive=True)), EPS, Unguided())
     crowded = Term(0, 1.0, RangeMap(0), sum(rows.basis.registers) + rows.basis.denoised)

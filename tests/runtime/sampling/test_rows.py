@@ -161,3 +161,13 @@ def test_a_row_holds_two_operations():
     clip = Applied(Operation.CLIP, 0.0, 1.0, program.basis.denoised)
     with pytest.raises(InvalidTable, match="3 operations; a row holds 2"):
         program.stage(angles(3)[0], [program.basis.denoised], operations=[clip] * 3)
+
+
+def test_a_program_may_start_from_the_source_itself():
+    program = Program.from_source(angles(2), 1, ("mask",))
+    program.stage(angles(2)[0], [program.basis.denoised])
+    rows = program.rows()
+    assert rows.basis.externals == ("source", "mask")
+    np.testing.assert_array_equal(rows.registers[0, 0], rows.basis.external(0))
+    assert rows.draws.tolist() == [0, 0]
+    assert rows.external_index.tolist() == [[0, -1], [-1, -1]]
