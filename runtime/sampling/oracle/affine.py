@@ -58,12 +58,16 @@ def compose(
         The map of (R_0, .., R_{K-1}), those that nobody reads any more included.
 
     Raises:
-        InvalidInput: a table that is not linear, or numbers of elements that do not agree.
+        InvalidInput: a table that is not linear, a missing external, or numbers of elements that
+            do not agree.
     """
     if table.operation.any() or table.rule.any():
         raise InvalidInput("operations and rules are not linear; run the table instead.")
     if table.port.any():
         raise InvalidInput("a learned variance has no closed form; run the table instead.")
+    missing = [name for name in table.externals if name not in (externals or {})]
+    if missing:
+        raise InvalidInput(f"the table reads {', '.join(missing)}; give their pages.")
     composition = _Composition(table, denoisers, parametrisation, externals or {}, layout)
     registers = np.zeros((table.form.registers, composition.sources, composition.elements))
     for row in range(table.stages + 1):

@@ -68,11 +68,14 @@ def solve(
         What `execute` returns.
 
     Raises:
-        InvalidInput: fewer arrays of noise than draws, or see `exact`.
+        InvalidInput: noise or an external is missing, or see `exact`.
     """
     draws = int(table.draws.sum())
     if len(noise) < max(draws, 1):
         raise InvalidInput(f"{len(noise)} arrays of noise for a table of {draws} draws.")
+    missing = [name for name in table.externals if name not in (externals or {})]
+    if missing:
+        raise InvalidInput(f"the table reads {', '.join(missing)}; give their values.")
     told, answer = exact(table, denoisers, parametrisation)
     layout = StateLayout((Part("points", np.shape(noise[0])),))
     return execute(told, layout, answer, noise, externals)

@@ -1,0 +1,118 @@
+"""What `denoisert solver compare` tries solvers on: data known exactly, or a bundle."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from denoisert.runtime.cli import place, sampler
+from denoisert.runtime.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from denoisert.runtime.measure.accuracy import Skipped, Subject
+    from denoisert.runtime.request import Request
+    from denoisert.runtime.runtime import Runtime
+    from denoisert.runtime.sampling.solvers import Solver
+
+ORACLES = ("mixture", "gaussian", "finite")
+PATH, SCHEDULE = "linear", "karras"
+POINTS, PICTURES = 256, 4
+CONDITIONS = 4
+
+
+def solvers(words: Sequence[str] | None) -> tuple[dict[str, Solver], list[Skipped]]:
+    """What was asked for, as it was typed; or all that need no values, and those that do."""
+    from denoisert.runtime.measure.accuracy import Skipped
+    from denoisert.runtime.sampling.names import SOLVERS
+    from denoisert.runtime.sampling.notation import parse
+
+    if words:
+        return {word: parse(SOLVERS, word) for word in words}, []
+    found, absent = {}, []
+    for name in SOLVERS:
+        try:
+            found[name] = parse(SOLVERS, name)
+        except (InvalidInput, TypeError) as error:
+            absent.append(Skipped(name, 0, f"{error}"))
+    return found, absent
+
+
+def subject(
+    args: argparse.Namespace, stack: ExitStack, chosen: Mapping[str, Solver]
+) -> tuple[Subject, list[str]]:
+    """What they are tried on, and lines that say so."""
+    if args.bundle is None:
+        return _oracle(args)
+    from denoisert.runtime.measure.accuracy import BundleSubject, most_accurate
+    from denoisert.runtime.runtime import Runtime
+    from denoisert.runtime.sampling.names import SOLVERS
+    from denoisert.runtime.sampling.notation import parse
+
+    opened = Runtime.open(args.bundle, devices=(place.target(args),), threads=args.threads)
+    runtime = stack.enter_context(opened)
+    requests = _requests(args, runtime)
+    name = args.reference_solver
+    if name is None:
+        any_solver = next(iter(chosen.values()))
+        tables = BundleSubject(runtime, requests, any_solver, args.reference)
+        known = {**solvers(None)[0], **chosen}
+        name, reference = most_accurate(tables, known, args.reference)
+    else:
+        reference = parse(SOLVERS, name)
+    tried = BundleSubject(runtime, requests, reference, args.reference)
+    sure, apart = tried.uncertainty(), tried.spread()
+    pictures = sum(request.images for request in requests)
+    return tried, [
+        f"model      {runtime.card.name} {runtime.bundle_id[:8]}, {len(requests)} conditions, "
+        f"{pictures} pictures, seed {args.seed}",
+        f"reference  {name}, {args.reference} steps; half as many differ by {sure:.1e}, and errors "
+        "below that mean nothing",
+        f"sets       of other seeds are {apart:.1e} apart; no distance below that is seen in them",
+    ]
+
+
+def _requests(args: argparse.Namespace, runtime: Runtime) -> list[Request]:
+    from denoisert.runtime.measure.mix import Mix
+    from denoisert.runtime.request import Condition
+
+    card = runtime.card
+    told = [sampler.condition_value(text, card) for text in args.conditions]
+    if not told:
+        asked = Mix.of(card).every_kind()[:CONDITIONS]
+        told = [request.told.positive for request in asked]  # type: ignore[misc]
+    negative = None if args.negative is None else sampler.condition_value(args.negative, card)
+    plain = dict.fromkeys(sampler.OPTIONS) | {
+        "schedule": args.schedule,
+        "guidance": args.guidance,
+    }
+    return [
+        sampler.request(
+            argparse.Namespace(**plain),
+            card,
+            Condition(value, negative),
+            seed=args.seed + number,
+            images=args.samples or PICTURES,
+        )
+        for number, value in enumerate(told)
+    ]
+
+
+def _oracle(args: argparse.Namespace) -> tuple[Subject, list[str]]:
+    from denoisert.runtime.measure.accuracy import OracleSubject
+    from denoisert.runtime.measure.oracles import oracle
+    from denoisert.runtime.sampling.names import SCHEDULES, SPACINGS
+    from denoisert.runtime.sampling.notation import parse
+
+    name, points = args.oracle or ORACLES[0], args.samples or POINTS
+    path = parse(SCHEDULES, args.path or PATH)
+    spacing = parse(SPACINGS, args.schedule or SCHEDULE)
+    denoiser, width = oracle(name)
+    tried = OracleSubject(
+        denoiser, width, path, spacing, points=points, seed=args.seed, fine=args.reference
+    )
+    return tried, [
+        f"oracle     {name}, {points} points of {width}, {path!r}, {spacing!r}, seed {args.seed}",
+        f"reference  the probability flow, {args.reference} steps of Runge-Kutta",
+    ]
