@@ -1,12 +1,21 @@
 """Solvers: how a run gets from one point of the grid to the next."""
 
+from denoisert.runtime.sampling.solvers.adams import IPNDM, LMS, Nodes
 from denoisert.runtime.sampling.solvers.bounded import Bounded
 from denoisert.runtime.sampling.solvers.bridge import ResidualBridge
+from denoisert.runtime.sampling.solvers.butcher import Scheme
 from denoisert.runtime.sampling.solvers.consistency import LCM, TCD, ConsistencyMultistep
 from denoisert.runtime.sampling.solvers.ddim import DDIM, Euler, EulerAncestral
+from denoisert.runtime.sampling.solvers.ddpm import DDPM, Variance
+from denoisert.runtime.sampling.solvers.deis import DEIS
 from denoisert.runtime.sampling.solvers.distilled import NoiseCorrected, TwoForwardOneBack
+from denoisert.runtime.sampling.solvers.dpm import Ending, Estimate
+from denoisert.runtime.sampling.solvers.dpm2 import DPM2, DPM2Ancestral
 from denoisert.runtime.sampling.solvers.dpm_multistep import DPMpp2M
-from denoisert.runtime.sampling.solvers.flow import FlowEuler, FlowHeun
+from denoisert.runtime.sampling.solvers.edm import EDMEuler, EDMHeun
+from denoisert.runtime.sampling.solvers.er_sde import ERSDE, NoiseScale, Quadrature
+from denoisert.runtime.sampling.solvers.exponential import Slope
+from denoisert.runtime.sampling.solvers.flow import FlowEuler, FlowHeun, FlowRungeKutta
 from denoisert.runtime.sampling.solvers.flow_map import FlowMap, Shortcut, StepTold
 from denoisert.runtime.sampling.solvers.heun import Heun
 from denoisert.runtime.sampling.solvers.interpolant import (
@@ -14,28 +23,61 @@ from denoisert.runtime.sampling.solvers.interpolant import (
     InterpolantSDE,
     TwoSidedInterpolant,
 )
+from denoisert.runtime.sampling.solvers.pndm import PLMS, PNDM
+from denoisert.runtime.sampling.solvers.res import RES, RESMultistep
+from denoisert.runtime.sampling.solvers.restart import Restart
+from denoisert.runtime.sampling.solvers.runge_kutta import RungeKutta
+from denoisert.runtime.sampling.solvers.sa import SASolver
 from denoisert.runtime.sampling.solvers.solver import Solver
+from denoisert.runtime.sampling.solvers.unipc import Corrector, UniPC
 
 __all__ = [
     "DDIM",
+    "DDPM",
+    "DEIS",
+    "DPM2",
+    "ERSDE",
+    "IPNDM",
     "LCM",
+    "LMS",
+    "PLMS",
+    "PNDM",
+    "RES",
     "TCD",
     "Bounded",
     "ConsistencyMultistep",
+    "Corrector",
+    "DPM2Ancestral",
     "DPMpp2M",
     "Diffusion",
+    "EDMEuler",
+    "EDMHeun",
+    "Ending",
+    "Estimate",
     "Euler",
     "EulerAncestral",
     "FlowEuler",
     "FlowHeun",
     "FlowMap",
+    "FlowRungeKutta",
     "Heun",
     "InterpolantSDE",
+    "Nodes",
     "NoiseCorrected",
+    "NoiseScale",
+    "Quadrature",
+    "RESMultistep",
     "ResidualBridge",
+    "Restart",
+    "RungeKutta",
+    "SASolver",
+    "Scheme",
     "Shortcut",
+    "Slope",
     "Solver",
     "StepTold",
     "TwoForwardOneBack",
     "TwoSidedInterpolant",
+    "UniPC",
+    "Variance",
 ]

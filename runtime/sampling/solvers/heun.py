@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from denoisert.runtime.sampling.grid import Grid
-from denoisert.runtime.sampling.rows import Program, Rows
+from denoisert.runtime.sampling.rows import Rows
+from denoisert.runtime.sampling.solvers.butcher import Scheme
+from denoisert.runtime.sampling.solvers.runge_kutta import plain, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Heun:
     out of alpha_t = 0, where sv is infinite. Each errs by the square of its own length, so the
     order stays 2. N steps make 2N - 1 evaluations, from alpha = 0 they make 2N - 2.
 
-    No churn. Not FlowHeun, which corrects the velocity in t.
+    No churn: that is EDMHeun. Not FlowHeun, which corrects the velocity in t.
 
     Source: Karras et al. 2022, arXiv 2206.00364, algorithm 1.
     """
@@ -31,15 +33,4 @@ class Heun:
 
     def rows(self, grid: Grid) -> Rows:
         """Two stages per step, one at the ends named above."""
-        program = Program(grid, registers=2)
-        basis = program.basis
-        for step in range(grid.steps):
-            now, after = grid[step], grid[step + 1]
-            predictor = after.alpha * basis.denoised + after.sigma * basis.noise
-            if after.sigma == 0.0 or now.alpha == 0.0:
-                program.stage(now, [predictor])
-                continue
-            half = 0.5 * (after.alpha * now.sigma_ve - after.sigma)
-            program.stage(now, [predictor, predictor + half * basis.noise], ends=0)
-            program.stage(after, [basis.registers[1] - half * basis.noise])
-        return program.rows()
+        return walk(grid, plain(grid), lambda leg: Scheme.HEUN.table)
