@@ -9,9 +9,33 @@ from denoisert.runtime.sampling.solvers.ddim import DDIM, Euler, EulerAncestral
 from denoisert.runtime.sampling.solvers.ddpm import DDPM, Variance
 from denoisert.runtime.sampling.solvers.deis import DEIS
 from denoisert.runtime.sampling.solvers.distilled import NoiseCorrected, TwoForwardOneBack
-from denoisert.runtime.sampling.solvers.dpm import Ending, Estimate
+from denoisert.runtime.sampling.solvers.dpm import Ending, Estimate, Form
 from denoisert.runtime.sampling.solvers.dpm2 import DPM2, DPM2Ancestral
-from denoisert.runtime.sampling.solvers.dpm_multistep import DPMpp2M
+from denoisert.runtime.sampling.solvers.dpm_blocks import (
+    DPMppBlocks,
+    DPMppBlocksSDE,
+    DPMSolverBlocks,
+)
+from denoisert.runtime.sampling.solvers.dpm_fast import DPMFast
+from denoisert.runtime.sampling.solvers.dpm_multistep import (
+    DPMpp2M,
+    DPMpp3M,
+    DPMSolver2M,
+    DPMSolver3M,
+)
+from denoisert.runtime.sampling.solvers.dpm_multistep_sde import (
+    DPMpp2MSDE,
+    DPMpp3MSDE,
+    SDEDPMSolver1,
+    SDEDPMSolver2M,
+)
+from denoisert.runtime.sampling.solvers.dpm_sde import DPMpp2SAncestral, DPMppSDE
+from denoisert.runtime.sampling.solvers.dpm_singlestep import (
+    DPMpp2S,
+    DPMpp3S,
+    DPMSolver2,
+    DPMSolver3,
+)
 from denoisert.runtime.sampling.solvers.edm import EDMEuler, EDMHeun
 from denoisert.runtime.sampling.solvers.er_sde import ERSDE, NoiseScale, Quadrature
 from denoisert.runtime.sampling.solvers.exponential import Slope
@@ -48,7 +72,22 @@ __all__ = [
     "ConsistencyMultistep",
     "Corrector",
     "DPM2Ancestral",
+    "DPMFast",
+    "DPMSolver2",
+    "DPMSolver2M",
+    "DPMSolver3",
+    "DPMSolver3M",
+    "DPMSolverBlocks",
     "DPMpp2M",
+    "DPMpp2MSDE",
+    "DPMpp2S",
+    "DPMpp2SAncestral",
+    "DPMpp3M",
+    "DPMpp3MSDE",
+    "DPMpp3S",
+    "DPMppBlocks",
+    "DPMppBlocksSDE",
+    "DPMppSDE",
     "Diffusion",
     "EDMEuler",
     "EDMHeun",
@@ -60,6 +99,7 @@ __all__ = [
     "FlowHeun",
     "FlowMap",
     "FlowRungeKutta",
+    "Form",
     "Heun",
     "InterpolantSDE",
     "Nodes",
@@ -71,6 +111,8 @@ __all__ = [
     "Restart",
     "RungeKutta",
     "SASolver",
+    "SDEDPMSolver1",
+    "SDEDPMSolver2M",
     "Scheme",
     "Shortcut",
     "Slope",

@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Rows
+from denoisert.runtime.sampling.solvers.dpm import Estimate
+from denoisert.runtime.sampling.solvers.exponential import Span
 from denoisert.runtime.sampling.solvers.exponential_rows import (
     Step,
     check_count,
@@ -15,7 +17,6 @@ from denoisert.runtime.sampling.solvers.exponential_rows import (
     falling,
     multistep,
 )
-from denoisert.runtime.sampling.solvers.exponential import Integrand, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class DEIS:
         ending = grid.steps if grid.steps < self.lower_order_below else grid.steps + self.order
         steps = []
         for step in range(grid.steps):
-            span = Span(grid[step], grid[step + 1], Integrand.NOISE)
+            span = Span(grid[step], grid[step + 1], Estimate.NOISE)
             order = falling(self.order, step, ending)
             steps.append(Step(span.predictor(earlier(grid, step, order - 1))))
-        return multistep(grid, Integrand.NOISE, steps)
+        return multistep(grid, Estimate.NOISE, steps)

@@ -40,7 +40,7 @@ def _power(exponent: float) -> Callable[[Array], Array]:
 
 def _inverse(x: Array) -> Array:
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.exp(-1.0 / x) + 10.0))
+        return np.asarray(np.log1p(np.exp(-1.0 / x) / 10.0))
 
 
 class NoiseScale(Enum):
@@ -62,7 +62,7 @@ class NoiseScale(Enum):
         return f"NoiseScale.{self.name}"
 
     def log_share(self, x: Array) -> Array:
-        """log(phi(x) / x), which has a limit or a sign of infinity at 0 and at infinity."""
+        """log(phi(x) / x) but for a constant; at 0 and at infinity finite or of known sign."""
         shares: dict[NoiseScale, Callable[[Array], Array]] = {
             NoiseScale.ODE: np.zeros_like,
             NoiseScale.SDE: _power(1.0),

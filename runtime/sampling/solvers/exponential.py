@@ -34,20 +34,11 @@ import numpy as np
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.basis import Vector
 from denoisert.runtime.sampling.grid import Point
+from denoisert.runtime.sampling.solvers.dpm import Estimate
 
 # Above this z, exp(-z) is so small that integrating by parts loses nothing.
 FORWARD = 30.0
 TERMS = 120
-
-
-class Integrand(Enum):
-    """Which estimate the polynomial runs through: D (DATA) or E (NOISE)."""
-
-    DATA = "data"
-    NOISE = "noise"
-
-    def __repr__(self) -> str:
-        return f"Integrand.{self.name}"
 
 
 class Slope(Enum):
@@ -120,7 +111,7 @@ def reflected(about_start: Vector) -> Vector:
 
 
 def lagrange(
-    others: Sequence[float], z: float, integrand: Integrand, slope: Slope = Slope.EXACT
+    others: Sequence[float], z: float, estimate: Estimate, slope: Slope = Slope.EXACT
 ) -> Vector:
     """Weights of estimates at y = 0 and at other positions: integrals of their polynomials.
 
@@ -129,10 +120,10 @@ def lagrange(
     Args:
         others: positions y, none of them 0; earlier points are below 0, the step's end is 1.
         z: decay over the step, more than 0; infinite with at most the step's end.
-        integrand: D or E.
+        estimate: D or E.
         slope: how two points are weighed.
     """
-    is_data = integrand is Integrand.DATA
+    is_data = estimate is Estimate.CLEAN
     known = moments(z, max(2, len(others) + 1))
     powers = reflected(known) if is_data else known
     if not others:
@@ -156,14 +147,14 @@ class Span:
     Args:
         before: where it starts.
         after: where it ends.
-        integrand: D or E.
+        estimate: D or E.
         tau: 0 deterministic, 1 the reverse SDE.
         slope: how two points are weighed.
     """
 
     before: Point
     after: Point
-    integrand: Integrand
+    estimate: Estimate
     tau: float = 0.0
     slope: Slope = Slope.EXACT
 
@@ -203,7 +194,7 @@ class Span:
 
     @property
     def _starts_in_noise(self) -> bool:
-        return self.integrand is Integrand.NOISE and self.before.alpha == 0.0
+        return self.estimate is Estimate.NOISE and self.before.alpha == 0.0
 
     def _positions(self, earlier: Sequence[Point]) -> list[float]:
         """y of earlier points: 0 is the start of the step, 1 its end."""
@@ -213,15 +204,15 @@ class Span:
         return [(p.half_logsnr - here) / self.length for p in earlier if p.alpha > 0.0]
 
     def _weights(self, others: Sequence[float]) -> Vector:
-        is_data = self.integrand is Integrand.DATA
+        is_data = self.estimate is Estimate.CLEAN
         z = self.length * (1.0 + self.tau**2 if is_data else 1.0)
-        return lagrange(others, z, self.integrand, self.slope)
+        return lagrange(others, z, self.estimate, self.slope)
 
     def _update(self, weights: Vector, ahead: float = 0.0) -> Update:
         before, after = self.before, self.after
         tau, length = self.tau, self.length
         ratio = after.sigma / before.sigma
-        if self.integrand is Integrand.DATA:
+        if self.estimate is Estimate.CLEAN:
             keep, scale = ratio * (math.exp(-(tau**2) * length) if tau else 1.0), after.alpha
             spread = after.sigma * math.sqrt(-math.expm1(-2.0 * tau**2 * length)) if tau else 0.0
         else:

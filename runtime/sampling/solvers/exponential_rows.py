@@ -15,7 +15,8 @@ from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.basis import Basis, Vector
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
-from denoisert.runtime.sampling.solvers.exponential import Integrand, Slope, Update
+from denoisert.runtime.sampling.solvers.dpm import Estimate
+from denoisert.runtime.sampling.solvers.exponential import Slope, Update
 
 
 class Step(NamedTuple):
@@ -70,14 +71,14 @@ def check_slope(grid: Grid, slope: Slope) -> None:
         )
 
 
-def multistep(grid: Grid, integrand: Integrand, steps: Sequence[Step]) -> Rows:
+def multistep(grid: Grid, estimate: Estimate, steps: Sequence[Step]) -> Rows:
     """Rows of a predictor-corrector method, one stage per step.
 
     Registers: the latent, what a corrector has before its new estimate, and earlier estimates.
 
     Args:
         grid: N steps.
-        integrand: which estimate P is.
+        estimate: which estimate P is.
         steps: N of them; the last is not corrected.
     """
     updates = [update for step in steps for update in step if update]
@@ -87,7 +88,7 @@ def multistep(grid: Grid, integrand: Integrand, steps: Sequence[Step]) -> Rows:
     basis = program.basis
     latent, *others = basis.registers
     history = others[waiting:]
-    newest = basis.denoised if integrand is Integrand.DATA else basis.noise
+    newest = basis.denoised if estimate is Estimate.CLEAN else basis.noise
     ahead = None
     for index, step in enumerate(steps):
         current = latent if ahead is None else others[0] + ahead * newest

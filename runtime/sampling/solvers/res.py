@@ -9,6 +9,8 @@ from typing import ClassVar
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Rows
+from denoisert.runtime.sampling.solvers.dpm import Estimate
+from denoisert.runtime.sampling.solvers.exponential import Span, Update, lagrange
 from denoisert.runtime.sampling.solvers.exponential_rows import (
     Step,
     check_count,
@@ -17,7 +19,6 @@ from denoisert.runtime.sampling.solvers.exponential_rows import (
     falling,
     multistep,
 )
-from denoisert.runtime.sampling.solvers.exponential import Integrand, Span, Update, lagrange
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,10 @@ class RES:
         ending = grid.steps if grid.steps < self.lower_order_below else grid.steps + self.order
         steps = []
         for step in range(grid.steps):
-            span = Span(grid[step], grid[step + 1], Integrand.DATA)
+            span = Span(grid[step], grid[step + 1], Estimate.CLEAN)
             order = falling(self.order, step, ending)
             steps.append(Step(span.predictor(earlier(grid, step, order - 1))))
-        return multistep(grid, Integrand.DATA, steps)
+        return multistep(grid, Estimate.CLEAN, steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class RESMultistep:
     def rows(self, grid: Grid) -> Rows:
         """One stage per step."""
         steps = [Step(self._update(grid, step)) for step in range(grid.steps)]
-        return multistep(grid, Integrand.DATA, steps)
+        return multistep(grid, Estimate.CLEAN, steps)
 
     def _update(self, grid: Grid, step: int) -> Update:
         now, after = grid[step], grid[step + 1]
@@ -115,7 +116,7 @@ class RESMultistep:
             before = grid[step - 1]
             passed = now.half_logsnr - math.log(self._noise(grid, step - 1)[0])
             others = [(before.half_logsnr - passed) / length]
-        weights = lagrange(others, length, Integrand.DATA)
+        weights = lagrange(others, length, Estimate.CLEAN)
         gains = tuple(float(after.alpha * weight) for weight in weights)
         return Update(after.sigma / now.sigma * share, gains, spread=after.sigma * spread)
 

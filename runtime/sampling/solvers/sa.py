@@ -8,6 +8,8 @@ from typing import ClassVar
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Rows
+from denoisert.runtime.sampling.solvers.dpm import Estimate
+from denoisert.runtime.sampling.solvers.exponential import Slope, Span
 from denoisert.runtime.sampling.solvers.exponential_rows import (
     Step,
     check_order,
@@ -16,7 +18,6 @@ from denoisert.runtime.sampling.solvers.exponential_rows import (
     falling,
     multistep,
 )
-from denoisert.runtime.sampling.solvers.exponential import Integrand, Slope, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class SASolver:
         eta: tau, at least 0; 0 deterministic, 1 the reverse SDE.
         interval: (low, high), sigma / alpha at the step's start between which there is noise; None
             is everywhere.
-        integrand: which estimate P is.
+        estimate: which estimate P is.
         slope: how two points are weighed.
 
     Raises:
@@ -58,7 +59,7 @@ class SASolver:
     corrector: int = 2
     eta: float = 1.0
     interval: tuple[float, float] | None = None
-    integrand: Integrand = Integrand.DATA
+    estimate: Estimate = Estimate.CLEAN
     slope: Slope = Slope.EXACT
 
     def __post_init__(self) -> None:
@@ -81,11 +82,11 @@ class SASolver:
 
         Raises:
             InvalidInput: BH1 and a step of infinite length, or noise in a step out of alpha = 0
-                with Integrand.NOISE.
+                with Estimate.NOISE.
         """
         check_slope(grid, self.slope)
         steps = [self._step(grid, step) for step in range(grid.steps)]
-        return multistep(grid, self.integrand, steps)
+        return multistep(grid, self.estimate, steps)
 
     def _tau(self, point: Point) -> float:
         low, high = self.interval or (0.0, float("inf"))
@@ -93,7 +94,7 @@ class SASolver:
 
     def _step(self, grid: Grid, step: int) -> Step:
         now, after = grid[step], grid[step + 1]
-        span = Span(now, after, self.integrand, self._tau(now), self.slope)
+        span = Span(now, after, self.estimate, self._tau(now), self.slope)
         predictor = falling(self.predictor, step, grid.steps)
         corrector = min(self.corrector, step + 2, grid.steps - step + 1)
         found = span.predictor(earlier(grid, step, predictor - 1))

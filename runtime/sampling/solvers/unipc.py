@@ -9,6 +9,8 @@ from typing import ClassVar
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Rows
+from denoisert.runtime.sampling.solvers.dpm import Ending, Estimate
+from denoisert.runtime.sampling.solvers.exponential import Slope, Span
 from denoisert.runtime.sampling.solvers.exponential_rows import (
     Step,
     check_order,
@@ -17,7 +19,6 @@ from denoisert.runtime.sampling.solvers.exponential_rows import (
     falling,
     multistep,
 )
-from denoisert.runtime.sampling.solvers.exponential import Integrand, Slope, Span
 
 
 class Corrector(Enum):
@@ -28,16 +29,6 @@ class Corrector(Enum):
 
     def __repr__(self) -> str:
         return f"Corrector.{self.name}"
-
-
-class Ending(Enum):
-    """Orders of the last steps: .., 2, 1 (FALLING) or as all others (FULL)."""
-
-    FALLING = "falling"
-    FULL = "full"
-
-    def __repr__(self) -> str:
-        return f"Ending.{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +46,13 @@ class UniPC:
     Measured order p + 1 with the corrector and p without it, after first steps of order 1, 2, ...
     A step out of alpha = 0 or into sigma = 0 has order 1.
 
-    Also called "uni_pc" (BH1) and "uni_pc_bh2"; diffusers' `lower_order_final` is FALLING, its
-    `disable_corrector` is `uncorrected`, its `predict_x0=False` is Integrand.NOISE.
+    Also called "uni_pc" (BH1) and "uni_pc_bh2"; diffusers' `lower_order_final` is LOWERED, its
+    `disable_corrector` is `uncorrected`, its `predict_x0=False` is Estimate.NOISE.
 
     Args:
         order: p, 1 to 3; its corrector has order p + 1.
         slope: B(h), BH1 or BH2; EXACT takes the exact integral there, too.
-        integrand: which estimate P is.
+        estimate: which estimate P is.
         corrector: ON, or OFF for UniP.
         uncorrected: steps, counted from 0, that are not corrected.
         ending: orders of the last steps.
@@ -77,10 +68,10 @@ class UniPC:
 
     order: int = 2
     slope: Slope = Slope.BH2
-    integrand: Integrand = Integrand.DATA
+    estimate: Estimate = Estimate.CLEAN
     corrector: Corrector = Corrector.ON
     uncorrected: tuple[int, ...] = ()
-    ending: Ending = Ending.FALLING
+    ending: Ending = Ending.LOWERED
 
     def __post_init__(self) -> None:
         check_order("order", self.order, 3)
@@ -95,11 +86,11 @@ class UniPC:
         """
         check_slope(grid, self.slope)
         steps = [self._step(grid, step) for step in range(grid.steps)]
-        return multistep(grid, self.integrand, steps)
+        return multistep(grid, self.estimate, steps)
 
     def _step(self, grid: Grid, step: int) -> Step:
-        ending = grid.steps if self.ending is Ending.FALLING else grid.steps + self.order
-        span = Span(grid[step], grid[step + 1], self.integrand, slope=self.slope)
+        ending = grid.steps if self.ending is Ending.LOWERED else grid.steps + self.order
+        span = Span(grid[step], grid[step + 1], self.estimate, slope=self.slope)
         past = earlier(grid, step, falling(self.order, step, ending) - 1)
         is_corrected = (
             self.corrector is Corrector.ON

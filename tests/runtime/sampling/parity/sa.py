@@ -3,14 +3,15 @@
 import numpy as np
 
 from denoisert.runtime.sampling.schedules import Final, Linear, ScaledLinear, Trailing
-from denoisert.runtime.sampling.solvers.exponential import Integrand, Slope
+from denoisert.runtime.sampling.solvers.dpm import Estimate
+from denoisert.runtime.sampling.solvers.exponential import Slope
 from denoisert.runtime.sampling.solvers.sa import SASolver
 from tests.oracles import float64
 from tests.oracles.case import Case, diffusers
 from tests.oracles.pair import EPS, LAYOUT, SCHEDULES, X0, V
 
-DATA, NOISE = Integrand
-NAMES = {DATA: "data_prediction", NOISE: "noise_prediction"}
+CLEAN, NOISE = Estimate
+NAMES = {CLEAN: "data_prediction", NOISE: "noise_prediction"}
 
 
 class Constant:
@@ -45,7 +46,7 @@ def case(solver, schedule, steps, parametrisation, **config) -> Case:
         grid,
         parametrisation,
         step=aligned,
-        algorithm_type=NAMES[solver.integrand],
+        algorithm_type=NAMES[solver.estimate],
         timestep_spacing="trailing",
         **told,
         **SCHEDULES[schedule],
@@ -79,7 +80,7 @@ CASES = [
         for p in (2, 3)
     ),
     *(
-        case(SASolver(p, c, eta, integrand=NOISE), ScaledLinear(), 12, EPS)
+        case(SASolver(p, c, eta, estimate=NOISE), ScaledLinear(), 12, EPS)
         for p, c, eta in ((1, 1, 0.5), (2, 2, 0.5), (3, 3, 0.2), (3, 4, 0.0))
     ),
 ]

@@ -4,13 +4,14 @@ import numpy as np
 
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.schedules import Cosine, Final, Linear, ScaledLinear, Trailing
-from denoisert.runtime.sampling.solvers.exponential import Integrand, Slope
-from denoisert.runtime.sampling.solvers.unipc import Corrector, Ending, UniPC
+from denoisert.runtime.sampling.solvers.dpm import Ending, Estimate
+from denoisert.runtime.sampling.solvers.exponential import Slope
+from denoisert.runtime.sampling.solvers.unipc import Corrector, UniPC
 from tests.oracles.case import Case, diffusers
 from tests.oracles.pair import EPS, FLOW, SCHEDULES, X0, V, upstream
 
 NAME = "unipc_multistep"
-DATA, NOISE = Integrand
+CLEAN, NOISE = Estimate
 LAST = {"timestep_spacing": "trailing", "final_sigmas_type": "sigma_min"}
 ZERO = {"timestep_spacing": "trailing"}
 
@@ -33,7 +34,7 @@ def case(solver, grid, parametrisation, schedule, ending=LAST, **config) -> Case
     told = {
         "solver_order": solver.order,
         "solver_type": solver.slope.value,
-        "predict_x0": solver.integrand is DATA,
+        "predict_x0": solver.estimate is CLEAN,
     }
     return diffusers(
         solver, NAME, grid, parametrisation, **told, **SCHEDULES[schedule], **ending, **config
@@ -47,10 +48,10 @@ def trailing(schedule, steps, final=Final.LAST):
 UNCORRECTED = {"disable_corrector": list(range(12))}
 CASES = [
     *(
-        case(UniPC(order, slope, integrand), trailing(Linear(), 12), parametrisation, Linear())
+        case(UniPC(order, slope, estimate), trailing(Linear(), 12), parametrisation, Linear())
         for order, parametrisation in ((1, EPS), (2, V), (3, X0))
         for slope in (Slope.BH1, Slope.BH2)
-        for integrand in (DATA, NOISE)
+        for estimate in (CLEAN, NOISE)
     ),
     *(
         case(UniPC(order), trailing(schedule, steps, Final.ZERO), V, schedule, ZERO)
