@@ -1,4 +1,4 @@
-"""The verb `compile` of the command `denoisert`, found by its entry point."""
+"""The verbs `compile` and `probe` of the command `denoisert`, found by its entry point."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from denoisert.export.options import TARGETS, CompileOptions, Progress
+from denoisert.export.probe import command as probe
 
 if TYPE_CHECKING:
     from denoisert.export.options import Compiled, Report
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the verb to the command's parser."""
+    """Add the verbs to the command's parser."""
+    probe.add(subparsers)
     parser = subparsers.add_parser(
         "compile",
         help="turn a model into a bundle",

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from denoisert.export.probe.canonical import Start
     from denoisert.export.probe.convention import Convention
-    from denoisert.export.probe.probe import probe, probe_function, probe_scheduler
+    from denoisert.export.probe.probe import probe_function, probe_scheduler, probe_source
     from denoisert.export.probe.probed import Probed
 
-__all__ = ["Convention", "Probed", "Start", "probe", "probe_function", "probe_scheduler"]
+__all__ = ["Convention", "Probed", "Start", "probe_function", "probe_scheduler", "probe_source"]
 
 _HOMES = {"Convention": "convention", "Probed": "probed", "Start": "canonical"}
 

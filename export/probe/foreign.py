@@ -27,10 +27,22 @@ from denoisert.export.probe.linearity import (
     objection,
     words,
 )
-from denoisert.runtime.errors import UnsupportedOperator
+from denoisert.export.probe.source import Network, Source
+from denoisert.runtime.errors import DenoiseRTError, ExportError, UnsupportedOperator
 
 Draw = Callable[[], torch.Tensor]
 
+FOREIGN_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 SHORT = (torch.float32, torch.float16, torch.bfloat16)
 SHORTENING = frozenset({"float", "half", "bfloat16"})
 NORMAL = frozenset({"randn", "randn_like"})
@@ -115,22 +127,39 @@ class Foreign(TorchFunctionMode):
         finally:
             self._is_ours = before
 
+    def run(self, source: Source, network: Network, start: torch.Tensor) -> torch.Tensor:
+        """The sample of a source that runs inside this mode.
+
+        Raises:
+            UnsupportedOperator: it did what no table can, even if it swallowed our error.
+            ExportError: it failed by itself.
+        """
+        try:
+            with self._entered():
+                sample = source.run(network, start)
+        except DenoiseRTError:
+            raise
+        except FOREIGN_ERRORS as error:
+            if self.refused is None:
+                raise ExportError(
+                    f"{self._where()}: the sampler itself raised {type(error).__name__}: {error}. "
+                    "Give the arguments that it needs as options."
+                ) from error
+        if self.refused is not None:
+            raise self.refused
+        return sample
+
     @contextmanager
-    def entered(self) -> Iterator[Foreign]:
+    def _entered(self) -> Iterator[None]:
         """Enter the mode, with float64 as torch's default."""
         before = torch.get_default_dtype()
         if self._width is Width.DOUBLE:
             torch.set_default_dtype(torch.float64)
         try:
             with torch.no_grad(), self:
-                yield self
+                yield
         finally:
             torch.set_default_dtype(before)
-
-    def check(self) -> None:
-        """Raise what was refused and swallowed by the foreign code."""
-        if self.refused is not None:
-            raise self.refused
 
     def _quietly(self, function: Callable[..., Any], *arguments: Argument) -> Argument:
         with self.ours():

@@ -12,12 +12,13 @@ from denoisert.export.probe.canonical import Spelling, Start, canonical, clean, 
 from denoisert.export.probe.check import verify_registers, verify_rows
 from denoisert.export.probe.convention import Convention, Scheduler
 from denoisert.export.probe.function import FunctionSource
+from denoisert.export.probe.meaning import OFF_PATH, straying
 from denoisert.export.probe.probed import Probed
 from denoisert.export.probe.realisation import Realisation, realise
 from denoisert.export.probe.scheduler import Levels, SchedulerSource
 from denoisert.export.probe.source import Source
 from denoisert.export.probe.trace import Trace, trace
-from denoisert.runtime.errors import ParityError
+from denoisert.runtime.errors import ExportError, InvalidTable, ParityError
 from denoisert.runtime.sampling.operations import Clip, DynamicThreshold, EstimateOperation
 from denoisert.runtime.sampling.schedules import NoiseSchedule
 
@@ -55,11 +56,7 @@ def probe_scheduler(
         InvalidTable: its rows do not fit into a table.
     """
     source = SchedulerSource(build, dict(options or {}), levels, convention)
-    choices = _operations(build())
-    if not choices:
-        return probe(source, start=start)
-    bare = SchedulerSource(build, dict(options or {}), levels, convention, prepare=_bare)
-    return _with_operation(source, bare, start, choices)
+    return probe_source(source, start=start)
 
 
 def probe_function(
@@ -80,26 +77,59 @@ def probe_function(
     Returns, raises:
         As `probe_scheduler`.
     """
-    return probe(FunctionSource(sample, sigmas, dict(options or {}), schedule))
+    return probe_source(FunctionSource(sample, sigmas, dict(options or {}), schedule))
 
 
-def probe(source: Source, *, start: Start = Start.NOISE) -> Probed:
+def probe_source(source: Source, *, start: Start = Start.NOISE) -> Probed:
     """Import any source; see `probe_scheduler`."""
+    if not isinstance(source, SchedulerSource):
+        return _plain(source, start)
+    choices = _operations(source.made())
+    bare = replace(source, prepare=_bare)
+    if source.convention is None:
+        found = _understood(bare, start)
+        source, bare = replace(source, convention=found), replace(bare, convention=found)
+    return _with_operation(source, bare, start, choices) if choices else _plain(source, start)
+
+
+def _plain(source: Source, start: Start) -> Probed:
+    """A source that does nothing to its clean estimate."""
     forms, realisation = registers(source)
+    marks, meaning = source.marks(), source.meaning
     error = verify_registers(source, realisation, forms.times, SEED)
-    rows = canonical(realisation, source.marks(), source.meaning, start)
+    rows = canonical(realisation, marks, meaning, start)
     is_merged = merged(realisation, start)
     if not is_merged:
         error = max(error, verify_rows(source, rows, start, SEED + 1))
     return Probed(
         source.name,
         rows,
-        source.meaning,
+        meaning,
         start,
         realisation.minimal,
         realisation.residual,
         error,
+        straying(realisation, marks, meaning, start),
         is_merged,
+    )
+
+
+def _understood(source: SchedulerSource, start: Start) -> Convention:
+    """What the scheduler takes the network's output for: as configured, or its negative.
+
+    Raises:
+        ExportError: neither keeps the exact network of one picture on the path.
+    """
+    _, realisation = registers(source)
+    marks, configured = source.marks(), source.meaning
+    for found in (configured, replace(configured, gain=-configured.gain)):
+        off = straying(realisation, marks, found, start)
+        if not off > OFF_PATH:
+            return found
+    raise ExportError(
+        f"{source.name}: its configuration says, or leaves to be guessed, that its network's "
+        f"output is {configured.parametrisation.value}, but the exact network of one picture would "
+        "not sample that picture. Give its `convention`, and `levels` if its times are unusual."
     )
 
 
@@ -114,7 +144,7 @@ def _with_operation(
     source: SchedulerSource, bare: SchedulerSource, start: Start, choices: Sequence[Choice]
 ) -> Probed:
     """The scheduler without its operation, and the first choice that gives it back."""
-    plain = probe(bare, start=start)
+    plain = _plain(bare, start)
     _, realisation = registers(bare)
     failures: list[str] = []
     for spelling, operation in choices:
@@ -123,7 +153,7 @@ def _with_operation(
         )
         try:
             error = verify_rows(source, rows, start, SEED + 2)
-        except ParityError as failure:
+        except (ParityError, InvalidTable) as failure:
             failures.append(str(failure))
             continue
         return replace(plain, pinned=rows, error=max(error, plain.error))

@@ -29,6 +29,8 @@ class Probed:
         minimal: (S + 1), registers needed at every boundary, the rank of the future's map.
         residual: largest relative error of the least squares.
         error: relative error of a sample against the source, in float64.
+        straying: how far it strays from its path with the exact network of one picture, as
+            `meaning.straying` has it; 0 for a sampler that is exact there.
         is_merged: whether a row's draws were merged, so that its noise is equal in law only.
     """
 
@@ -41,6 +43,7 @@ class Probed:
     minimal: tuple[int, ...]
     residual: float
     error: float
+    straying: float
     is_merged: bool
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ would add, or its list of noise levels, in this order.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from denoisert.export.probe.convention import Convention, Scheduler, convention
+from denoisert.export.probe.foreign import FOREIGN_ERRORS
 from denoisert.export.probe.linearity import Latent
 from denoisert.export.probe.source import Marks, Network
-from denoisert.runtime.errors import ExportError
+from denoisert.runtime.errors import DenoiseRTError, ExportError
 from denoisert.runtime.sampling.grid import Point
 
 Time = Any  # a number or a tensor of one
@@ -62,7 +64,23 @@ class SchedulerSource:
     @property
     def name(self) -> str:
         """The scheduler's class."""
-        return self._name or type(self.build()).__name__
+        return self._name or type(self.made()).__name__
+
+    def made(self) -> Scheduler:
+        """A new scheduler.
+
+        Raises:
+            ExportError: its constructor or its timesteps failed.
+        """
+        try:
+            return self.build()
+        except DenoiseRTError:
+            raise
+        except FOREIGN_ERRORS as error:
+            raise ExportError(
+                f"the scheduler could not be made: {type(error).__name__}: {error}. Give the "
+                "arguments that it needs."
+            ) from error
 
     def run(self, network: Network, start: torch.Tensor) -> torch.Tensor:
         """diffusers' own loop; a start is multiplied by init_noise_sigma."""
@@ -74,33 +92,39 @@ class SchedulerSource:
         if isinstance(start, Latent):
             self._stages.clear()
         x = start * float(getattr(scheduler, "init_noise_sigma", 1.0))
-        last = len(scheduler.timesteps) - 1
-        for index, time in enumerate(scheduler.timesteps):
-            x = self._stage(scheduler, network, x, time, index == last)
+        for index in range(len(scheduler.timesteps)):
+            x = self._stage(scheduler, network, x, index)
         return x
 
     def _stage(
-        self, scheduler: Scheduler, network: Network, x: torch.Tensor, time: Time, is_last: bool
+        self, scheduler: Scheduler, network: Network, x: torch.Tensor, index: int
     ) -> torch.Tensor:
+        time = scheduler.timesteps[index]
         scales = getattr(scheduler, "scale_model_input", None)
         scaled = scales(x, time) if scales else x
         output = network(scaled, float(time))
         level = self._level(scheduler, time) if isinstance(x, Latent) else None
-        answer = scheduler.step(output, time, x, **self.options)
+        answer = scheduler.step(output, time, x, **self._next(scheduler, index), **self.options)
         after: torch.Tensor = answer.prev_sample if hasattr(answer, "prev_sample") else answer[0]
         if isinstance(x, Latent):
             clean = getattr(answer, "pred_original_sample", None)
-            ends = self._ends(scheduler, is_last)
+            ends = self._ends(scheduler, index)
             self._stages.append(_Stage(float(time), x, scaled, output, clean, level, ends))
         return after
 
-    def _ends(self, scheduler: Scheduler, is_last: bool) -> int:
+    def _next(self, scheduler: Scheduler, index: int) -> dict[str, Time]:
+        """The time that the step leads to, for a scheduler that wants to be told."""
+        if "prev_timestep" not in inspect.signature(scheduler.step).parameters:
+            return {}
+        following = scheduler.timesteps[index + 1 :]
+        return {"prev_timestep": following[0] if len(following) else None}
+
+    def _ends(self, scheduler: Scheduler, index: int) -> int:
         """Steps that are done with this stage; evenly many where the scheduler does not say."""
-        if hasattr(scheduler, "state_in_first_order"):
-            return int(scheduler.state_in_first_order or is_last)
         stages = len(scheduler.timesteps)
+        if hasattr(scheduler, "state_in_first_order"):
+            return int(scheduler.state_in_first_order or index == stages - 1)
         steps = min(stages, int(getattr(scheduler, "num_inference_steps", None) or stages))
-        index = len(self._stages)
         return (index + 1) * steps // stages - index * steps // stages
 
     @property
@@ -136,15 +160,23 @@ class SchedulerSource:
         """(alpha, sigma) of the scheduler's own latent where it steps from `time`."""
         if self.levels is not None:
             return self.levels(scheduler, float(time))
-        clean = torch.tensor([1.0, 0.0], dtype=torch.float64).reshape(1, 1, 1, 2)
-        noise = clean.flip(-1)
-        if hasattr(scheduler, "add_noise"):
-            noisy = scheduler.add_noise(clean, noise, time.reshape(1))
-        elif hasattr(scheduler, "scale_noise"):
-            noisy = scheduler.scale_noise(clean, time.reshape(1), noise)
-        else:
-            return _listed(scheduler, time)
-        return float(noisy[..., 0]), float(noisy[..., 1])
+        try:
+            return _noised(scheduler, time) or _listed(scheduler, time)
+        except FOREIGN_ERRORS:
+            return None  # only a mark is missing; if it is needed, `_mark` says what to give
+
+
+def _noised(scheduler: Scheduler, time: Time) -> Level | None:
+    """The level that the scheduler would noise a clean latent to."""
+    clean = torch.tensor([1.0, 0.0], dtype=torch.float64).reshape(1, 1, 1, 2)
+    noise = clean.flip(-1)
+    if hasattr(scheduler, "add_noise"):
+        noisy = scheduler.add_noise(clean, noise, time.reshape(1))
+    elif hasattr(scheduler, "scale_noise"):
+        noisy = scheduler.scale_noise(clean, time.reshape(1), noise)
+    else:
+        return None
+    return float(noisy[..., 0]), float(noisy[..., 1])
 
 
 def _listed(scheduler: Scheduler, time: Time) -> Level | None:

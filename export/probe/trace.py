@@ -109,9 +109,7 @@ class _Tracer:
                 return self.fresh(Kind.OUTPUT)
 
         start = self.fresh(Kind.START)
-        with foreign.entered():
-            final = source.run(network, start)
-        foreign.check()
+        final = foreign.run(source, network, start)
         _check(source, final, self.shape)
         if not self.inputs:
             raise ExportError(f"{source.name} never asked the network; nothing to put in a table.")
