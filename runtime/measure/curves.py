@@ -9,14 +9,15 @@ from itertools import product
 from denoisert.runtime.measure.axis import Axis, logarithmic
 from denoisert.runtime.measure.svg import GRID, INK, PALE, Canvas
 
-WIDTH = 1000
-LEFT, RIGHT = 80, 250  # the legend stands on the right
+WIDTH = 1060
+LEFT, RIGHT = 80, 310  # the legend stands on the right
 TOP = 64
 CHART = 460
 ROW = 17
 BOTTOM = 58
 LINE = 15
 MOST_TICKS = 12
+LONGEST_NAME = 34
 
 # Okabe and Ito's colours without yellow, each with several dashes.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1f2430")
@@ -106,4 +107,5 @@ def _legend(canvas: Canvas, line: Curve, style: tuple[str, str], y: float) -> No
     color, dash = style
     left = WIDTH - RIGHT + 16
     canvas.line([(left, y + 4), (left + 30, y + 4)], color, width=2, dash=dash)
-    canvas.text((left + 36, y + 8), f"{line.name}  {line.points[-1][1]:.1e}", size=11, color=INK)
+    words = f"{line.name[:LONGEST_NAME]}  {line.points[-1][1]:.1e}"
+    canvas.text((left + 36, y + 8), words, size=11, color=INK)

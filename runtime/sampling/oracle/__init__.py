@@ -2,6 +2,7 @@
 
 from denoisert.runtime.sampling.oracle.affine import Affine, compose
 from denoisert.runtime.sampling.oracle.bound import Bound, variational_bound
+from denoisert.runtime.sampling.oracle.correlated import Correlated
 from denoisert.runtime.sampling.oracle.denoiser import Denoiser, network
 from denoisert.runtime.sampling.oracle.distances import mmd, sliced_wasserstein
 from denoisert.runtime.sampling.oracle.execute import Network, Run, execute
@@ -14,7 +15,7 @@ from denoisert.runtime.sampling.oracle.likelihood import (
     table_map,
 )
 from denoisert.runtime.sampling.oracle.mixture import Mixture
-from denoisert.runtime.sampling.oracle.moments import Moments, propagate
+from denoisert.runtime.sampling.oracle.moments import Moments, propagate, propagate_points
 from denoisert.runtime.sampling.oracle.reflected import Reflected, reflect
 from denoisert.runtime.sampling.oracle.slopes import (
     Convergence,
@@ -30,6 +31,7 @@ __all__ = [
     "Affine",
     "Bound",
     "Convergence",
+    "Correlated",
     "Denoiser",
     "Gaussian",
     "Likelihood",
@@ -49,6 +51,7 @@ __all__ = [
     "network",
     "preimage",
     "propagate",
+    "propagate_points",
     "pushed",
     "reflect",
     "runge_kutta",

@@ -12,6 +12,7 @@ import numpy as np
 
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.sampling.oracle.affine import Floats, Pages, compose
+from denoisert.runtime.sampling.oracle.correlated import Correlated
 from denoisert.runtime.sampling.oracle.gaussian import Gaussian
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.table import SamplerTable
@@ -61,3 +62,28 @@ def propagate(
     if mean.shape[1] == 1:
         return Moments(mean[:, 0], covariance[:, :, 0])
     return Moments(mean, covariance)
+
+
+def propagate_points(
+    table: SamplerTable, data: Correlated, parametrisation: Parametrisation
+) -> Moments:
+    """Moments of the registers where the elements of a point depend on each other.
+
+    A table treats all directions alike, so it is propagated along the axes of the data.
+
+    Args:
+        table: a linear table without externals or products that tell elements apart.
+        data: answers every condition.
+        parametrisation: meaning of the raw outputs.
+
+    Returns:
+        mean (K, width) and covariance (K, K, width, width), the last two of elements.
+
+    Raises:
+        InvalidInput: see `propagate`.
+    """
+    conditions = [data.along] * (int(table.condition.max()) + 1)
+    mean, covariance = propagate(table, conditions, parametrisation)
+    count, axes = table.form.registers, data.axes
+    mean, covariance = mean.reshape(count, -1), covariance.reshape(count, count, -1)
+    return Moments(mean @ axes.T, np.einsum("in,kln,jn->klij", axes, covariance, axes))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 import numpy as np
@@ -175,6 +177,19 @@ def test_what_cannot_be_meant_is_refused(words, says, tmp_path, monkeypatch, cap
     assert compare(*words) == 2
     assert says in capsys.readouterr().err.splitlines()[-1]
     assert not list(tmp_path.iterdir())
+
+
+def test_its_help_imports_nothing_heavy():
+    script = (
+        "import sys\nfrom denoisert.runtime.cli import main\n"
+        "try:\n    main(['solver', 'compare', '--help'])\n"
+        "except SystemExit as stop:\n    assert stop.code == 0\n"
+        "print('numpy' in sys.modules or 'onnxruntime' in sys.modules)"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    assert "--evaluations" in done.stdout
 
 
 def test_the_verb_alone_and_an_unknown_oracle_are_misuse(capsys):

@@ -96,6 +96,12 @@ def test_sixty_solvers_fit_and_no_two_look_alike_until_all_styles_are_used():
     assert len(set(looks)) == min(60, len(STYLES))
 
 
+def test_a_long_name_is_cut_in_the_legend():
+    name = "x" * 80
+    (words,) = [text for text in texts(drawn([Curve(name, ((4.0, 0.1),))])) if "xxx" in text]
+    assert words == f"{'x' * 34}  1.0e-01"
+
+
 def test_an_error_of_nothing_stays_on_the_picture():
     tree = drawn([Curve("exact", ((4.0, 0.1), (8.0, 0.0)))])
     assert float(tree.get("width")) == WIDTH

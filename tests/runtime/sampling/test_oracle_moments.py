@@ -1,5 +1,7 @@
 """Moments and the composed map where elements differ, sources are random and draws are several."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -146,6 +148,36 @@ def test_a_learned_variance_has_no_moments():
     learned = assemble(form, blank(form, 1), port=np.ones((2, 1), np.int64))
     with pytest.raises(InvalidInput, match="no closed form"):
         propagate(learned, gaussians(), X0)
+
+
+def test_a_missing_external_is_named():
+    table = fold(ddim(angles(3, first=1.2).tail(1.0)), X0, Unguided())
+    with pytest.raises(InvalidInput, match="reads source"):
+        propagate(table, gaussians(), X0)
+    with pytest.raises(InvalidInput, match="reads source"):
+        solve(table, gaussians(), X0, [np.zeros(2)])
+
+
+def test_runs_need_their_noise_and_a_network_that_an_oracle_can_be():
+    table = fold(ddim(angles(3), 1.0), X0, Unguided())
+    with pytest.raises(InvalidInput, match="1 arrays of noise"):
+        solve(table, gaussians(), X0, [np.zeros(2)])
+    for changes in ({"port": np.ones((2, 1), np.int64)}, {"scalars": np.ones((2, 1, 4))}):
+        told = assemble(Form(1), blank(Form(1), 1), **changes)
+        with pytest.raises(InvalidInput, match="knows neither"):
+            solve(told, gaussians(), X0, [np.zeros(2)] * 4)
+
+
+def test_an_exact_network_is_asked_where_the_table_is_whatever_its_times_say():
+    """Two stages of one model time, as when late times share a name: no lookup could tell them."""
+    grid = angles(4, first=1.3, last=0.2)
+    shared = dataclasses.replace(grid, model_time=np.zeros(5))
+    noise = [np.random.default_rng(2).standard_normal(6)]
+    one, other = (
+        solve(fold(ddim(each), X0, Unguided()), gaussians(), X0, noise).latent
+        for each in (grid, shared)
+    )
+    np.testing.assert_array_equal(one, other)
 
 
 def test_draws_that_are_counted_but_not_read_change_nothing():
