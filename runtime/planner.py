@@ -121,6 +121,7 @@ class Planner:
         self._check_size(request.size)
         sampler = Sampler.of(request, self.card, previews)
         table = self._tables.table(sampler)
+        self._denoiser.check(table)
         conditions = plan_conditions(
             self.card.conditions,
             self.card.texts,

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from denoisert.runtime.bundle.card import Network, TimeShape
 from denoisert.runtime.bundle.condition import ConditionInput
 from denoisert.runtime.engines.engine import Buffer, Engine
+from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.layout import StateLayout
+from denoisert.runtime.sampling.table import SamplerTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,33 @@ class Denoiser:
     def has_scalar_time(self) -> bool:
         """Whether one call takes one time for all its lanes."""
         return self.network.time_shape is TimeShape.SCALAR
+
+    def check(self, table: SamplerTable, engine: int = 0) -> None:
+        """Refuse a table that reads or tells what the network does not have.
+
+        Args:
+            table: the sampler.
+            engine: this denoiser's index among those that the table names.
+
+        Raises:
+            InvalidInput: a port that the card does not list, or a scalar that it does not name.
+        """
+        asked = (table.condition >= 0) & (table.engine == engine)
+        port = int(table.port[asked].max(initial=0))
+        told = np.flatnonzero(table.scalars[asked].any(axis=0))
+        ports, names = len(self.network.ports), self.network.scalars
+        if port >= ports:
+            raise InvalidInput(
+                f"the sampler reads output port {port}, as a learned variance; the card lists "
+                f"{ports}, counted from 0. Take a solver that reads the prediction alone, or list "
+                "the port in the card."
+            )
+        if told.size and told[-1] >= len(names):
+            raise InvalidInput(
+                f"the sampler tells the network {told[-1] + 1} numbers beside the time; the card "
+                f"names inputs for {', '.join(names) or 'none'}. Take a solver that tells no more, "
+                "or name the inputs in the card."
+            )
 
     def slices(self, buffers: Mapping[str, Buffer], first: int, count: int) -> dict[str, Buffer]:
         """What one call reads and writes.

@@ -77,9 +77,9 @@ class Pool:
 
         Raises:
             InvalidTable: its rows could never fit the arena.
-            InvalidInput: the table names conditions or externals that the work lacks.
+            InvalidInput: the table names what the work or the network lacks.
         """
-        work.check(self.layout.elements)
+        work.check(self.layout.elements, self.denoisers)
         if work.table.stages + 1 > self._seats.arena.capacity:
             raise InvalidTable(
                 f"a table of {work.table.stages} stages, the pool's arena holds "

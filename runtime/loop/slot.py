@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.errors import DenoiseRTError, InvalidInput
 from denoisert.runtime.loop.asks import Ask
 from denoisert.runtime.sampling.table import SamplerTable
@@ -43,15 +44,19 @@ class Work:
     priority: int = 0
     previews: int = 0
 
-    def check(self, elements: int) -> None:
+    def check(self, elements: int, denoisers: Sequence[Denoiser]) -> None:
         """Refuse a work that lacks what its table reads.
 
         Args:
             elements: of the pool's state.
+            denoisers: of the pool.
 
         Raises:
-            InvalidInput: a condition, an external or the tape of previews is missing.
+            InvalidInput: a condition, an external, the tape of previews, an output port or a
+                scalar input is missing.
         """
+        for engine, denoiser in enumerate(denoisers):
+            denoiser.check(self.table, engine)
         asked = int(self.table.condition.max(initial=-1)) + 1
         if asked > len(self.conditions):
             raise InvalidInput(

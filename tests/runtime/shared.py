@@ -19,21 +19,26 @@ from tests.runtime.sampling.drafts import assemble, blank
 GUIDED = [Unguided(), CFG(2.5), CFG(0.0), CFG(3.0, interval=(0.4, 3.0)), CFG(4.0, rescale=0.7)]
 
 
-def variance_table(steps=5, guidance=None, *, previews=0, shift=1.5):
+def variance_rows(grid):
     """Noise of a learned size: x' = alpha_s D + 0.7 sigma_s E + 0.4 sigma_s exp(U / 2) xi.
 
     U = 0.9 W - 0.5 with W the network's second port, of the condition that is asked first.
     """
-    grid = Trailing().grid(Flow(shift=shift), steps)
     program = Program(grid, 1)
     basis = program.basis
-    for step in range(steps):
+    for step in range(len(grid.alpha) - 1):
         now, after = grid[step], grid[step + 1]
         size = Applied(Operation.EXP_HALF, 0.0, 0.0, 0.9 * basis.variance - 0.5 * basis.one)
         drawn = Term(0, 0.4 * after.sigma, EstimateMap(0), basis.draws[0])
         mean = after.alpha * basis.denoised + 0.7 * after.sigma * basis.noise
         program.stage(now, [mean], products=[drawn], operations=[size])
-    rows = with_previews(program.rows(), previews) if previews else program.rows()
+    return program.rows()
+
+
+def variance_table(steps=5, guidance=None, *, previews=0, shift=1.5):
+    """`variance_rows` on the linear path."""
+    rows = variance_rows(Trailing().grid(Flow(shift=shift), steps))
+    rows = with_previews(rows, previews) if previews else rows
     return fold(rows, Parametrisation.FLOW, guidance or Unguided())
 
 
@@ -48,16 +53,21 @@ def apart(table):
     return replace(table, condition=condition)
 
 
-def told_table(scalars, guidance=None, *, shift=1.5):
-    """Euler on the linear path; stage s tells scalars[s], at most four numbers."""
-    grid = Trailing().grid(Flow(shift=shift), len(scalars))
+def told_rows(grid, scalars):
+    """Euler; stage s tells scalars[s], at most four numbers."""
     program = Program(grid, 1)
     basis = program.basis
     for step, told in enumerate(scalars):
         now, after = grid[step], grid[step + 1]
         x = after.alpha * basis.denoised + after.sigma * basis.noise
         program.stage(now._replace(scalars=tuple(told)), [x])
-    return fold(program.rows(), Parametrisation.FLOW, guidance or Unguided())
+    return program.rows()
+
+
+def told_table(scalars, guidance=None, *, shift=1.5):
+    """`told_rows` on the linear path."""
+    rows = told_rows(Trailing().grid(Flow(shift=shift), len(scalars)), scalars)
+    return fold(rows, Parametrisation.FLOW, guidance or Unguided())
 
 
 def moving_table(scales, steps=4):

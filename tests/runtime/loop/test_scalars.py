@@ -8,6 +8,7 @@ import pytest
 from denoisert.kernels.philox import reference as philox
 from denoisert.kernels.step.form import Form
 from denoisert.runtime.bundle.card import TimeShape
+from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.loop.asks import row_asks
 from denoisert.runtime.loop.tick import tick
 from denoisert.runtime.sampling.guidance import CFG
@@ -59,12 +60,27 @@ def test_every_number_of_every_stage_matters(denoiser, stage, index):
     assert error(found[1], found[0]) > 0.02
 
 
-def test_scalars_that_the_card_does_not_name_change_nothing(tmp_path):
-    numbers = numbers_of(3)
-    denoiser = perceptron(seed=7, scalars=NAMES[:2]).denoiser(tmp_path)
-    other = np.concatenate([numbers[:, :2], numbers[:, 2:] + 1.0], axis=1)
-    one, two = (alone(denoiser, work(told_table(each), seed=3)) for each in (numbers, other))
-    assert_same(one, two)
+@pytest.mark.parametrize(("count", "names"), [(0, "none"), (2, "step_size, scale")])
+def test_a_number_that_no_input_takes_is_refused(count, names, tmp_path):
+    """It would be lost without a word; a pool that refuses goes on."""
+    pool = pool_of(perceptron(seed=7, scalars=NAMES[:count]).denoiser(tmp_path), slots=1)
+    message = rf"tells the network 3 numbers beside the time; the card names inputs for {names}\."
+    with pytest.raises(InvalidInput, match=message):
+        pool.submit(work(told_table(numbers_of(3, count=3)), seed=3))
+    pool.submit(work(told_table(numbers_of(3, count=count)), seed=3))
+    finish(pool)
+
+
+def test_numbers_of_rows_that_ask_nobody_are_not_told(tmp_path):
+    table = told_table(numbers_of(3, count=0))
+    scalars = table.scalars.copy()
+    scalars[0] = 1.0  # of the prologue
+    denoiser = perceptron(seed=7).denoiser(tmp_path)
+    denoiser.check(replace(table, scalars=scalars.copy()))
+    scalars[1:, :, 0] = 1.0
+    with pytest.raises(InvalidInput, match="tells the network 1 numbers"):
+        denoiser.check(replace(table, scalars=scalars))
+    denoiser.check(replace(table, scalars=scalars), engine=1)  # another engine is told them
 
 
 def test_the_inputs_of_every_call_hold_the_numbers_of_their_stage(denoiser):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from denoisert.runtime.bundle.card import TimeShape
+from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.layout import Part, StateLayout
 from denoisert.runtime.loop.asks import Ask, Read, row_asks
 from denoisert.runtime.loop.tick import tick
@@ -82,6 +83,15 @@ def test_the_second_port_matters(denoiser):
     same = replace(each.table, port=np.zeros_like(each.table.port))
     other = alone(denoiser, replace(each, table=same, asks=row_asks(same)))
     assert error(other.latent, alone(denoiser, each).latent) > 0.05
+
+
+def test_a_port_that_the_card_does_not_list_is_refused(tmp_path):
+    plain = perceptron(seed=7).denoiser(tmp_path)
+    pool = pool_of(plain, slots=1)
+    with pytest.raises(InvalidInput, match=r"reads output port 1, .* the card lists 1, counted"):
+        pool.submit(work(variance_table(3)))
+    assert pool.is_idle
+    plain.check(variance_table(3), engine=1)  # another engine is asked for it
 
 
 def any_work(rng):
