@@ -5,11 +5,12 @@ from denoisert.runtime.sampling.solvers.bounded import Bounded
 from denoisert.runtime.sampling.solvers.bridge import ResidualBridge
 from denoisert.runtime.sampling.solvers.butcher import Scheme
 from denoisert.runtime.sampling.solvers.consistency import LCM, TCD, ConsistencyMultistep
+from denoisert.runtime.sampling.solvers.coupled import BDIA, EDICT, Begin
 from denoisert.runtime.sampling.solvers.ddim import DDIM, Euler, EulerAncestral
 from denoisert.runtime.sampling.solvers.ddpm import DDPM, Variance
 from denoisert.runtime.sampling.solvers.deis import DEIS
 from denoisert.runtime.sampling.solvers.distilled import NoiseCorrected, TwoForwardOneBack
-from denoisert.runtime.sampling.solvers.dpm import Ending, Estimate, Form
+from denoisert.runtime.sampling.solvers.dpm import Closing, Estimate, Form
 from denoisert.runtime.sampling.solvers.dpm2 import DPM2, DPM2Ancestral
 from denoisert.runtime.sampling.solvers.dpm_blocks import (
     DPMppBlocks,
@@ -47,7 +48,10 @@ from denoisert.runtime.sampling.solvers.interpolant import (
     InterpolantSDE,
     TwoSidedInterpolant,
 )
+from denoisert.runtime.sampling.solvers.inverse import Inverse
+from denoisert.runtime.sampling.solvers.inversion import Told
 from denoisert.runtime.sampling.solvers.pndm import PLMS, PNDM
+from denoisert.runtime.sampling.solvers.recorded import NoiseEncoder, NoiseReplay
 from denoisert.runtime.sampling.solvers.res import RES, RESMultistep
 from denoisert.runtime.sampling.solvers.restart import Restart
 from denoisert.runtime.sampling.solvers.runge_kutta import RungeKutta
@@ -56,10 +60,12 @@ from denoisert.runtime.sampling.solvers.solver import Solver
 from denoisert.runtime.sampling.solvers.unipc import Corrector, UniPC
 
 __all__ = [
+    "BDIA",
     "DDIM",
     "DDPM",
     "DEIS",
     "DPM2",
+    "EDICT",
     "ERSDE",
     "IPNDM",
     "LCM",
@@ -68,6 +74,7 @@ __all__ = [
     "PNDM",
     "RES",
     "TCD",
+    "Begin",
     "Bounded",
     "ConsistencyMultistep",
     "Corrector",
@@ -91,7 +98,7 @@ __all__ = [
     "Diffusion",
     "EDMEuler",
     "EDMHeun",
-    "Ending",
+    "Closing",
     "Estimate",
     "Euler",
     "EulerAncestral",
@@ -102,8 +109,11 @@ __all__ = [
     "Form",
     "Heun",
     "InterpolantSDE",
+    "Inverse",
     "Nodes",
     "NoiseCorrected",
+    "NoiseEncoder",
+    "NoiseReplay",
     "NoiseScale",
     "Quadrature",
     "RESMultistep",
@@ -118,6 +128,7 @@ __all__ = [
     "Slope",
     "Solver",
     "StepTold",
+    "Told",
     "TwoForwardOneBack",
     "TwoSidedInterpolant",
     "UniPC",

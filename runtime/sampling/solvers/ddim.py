@@ -26,6 +26,7 @@ from typing import ClassVar
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
+from denoisert.runtime.sampling.solvers.inversion import Told, ddim_upward
 
 
 def _first_order(grid: Grid, eta: float) -> Rows:
@@ -72,6 +73,19 @@ class DDIM:
         """One stage per step."""
         return _first_order(grid, self.eta)
 
+    def inverse_rows(self, grid: Grid, told: Told) -> Rows:
+        """DDIM's way up, see `Inverse`.
+
+        Raises:
+            InvalidInput: eta is not 0.
+        """
+        if self.eta != 0.0:
+            raise InvalidInput(
+                f"{self} cannot be inverted, as it draws noise. Use Inverse(DDIM(0.0)), or "
+                f"NoiseEncoder({self.eta}), which records the noise that it would draw."
+            )
+        return ddim_upward(grid, told)
+
 
 @dataclass(frozen=True, slots=True)
 class Euler:
@@ -89,6 +103,10 @@ class Euler:
     def rows(self, grid: Grid) -> Rows:
         """One stage per step."""
         return _first_order(grid, 0.0)
+
+    def inverse_rows(self, grid: Grid, told: Told) -> Rows:
+        """The same as DDIM's, see `Inverse`."""
+        return ddim_upward(grid, told)
 
 
 @dataclass(frozen=True, slots=True)

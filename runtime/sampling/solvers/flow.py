@@ -21,6 +21,7 @@ from denoisert.runtime.sampling.solvers.butcher import (
     order,
     rows_of,
 )
+from denoisert.runtime.sampling.solvers.inversion import Told, ddim_upward
 from denoisert.runtime.sampling.solvers.runge_kutta import Move, advance
 
 ANY_PATH = ("DDIM()", "DPMpp2M()", "Euler()", "EulerAncestral()", "Heun()")
@@ -80,6 +81,10 @@ class FlowEuler:
             InvalidInput: the path is not linear.
         """
         return _walk(self, grid, EULER)
+
+    def inverse_rows(self, grid: Grid, told: Told) -> Rows:
+        """The same as DDIM's, see `Inverse`."""
+        return ddim_upward(grid, told)
 
 
 @dataclass(frozen=True, slots=True)
