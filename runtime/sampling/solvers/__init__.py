@@ -10,7 +10,7 @@ from denoisert.runtime.sampling.solvers.ddim import DDIM, Euler, EulerAncestral
 from denoisert.runtime.sampling.solvers.ddpm import DDPM, Variance
 from denoisert.runtime.sampling.solvers.deis import DEIS
 from denoisert.runtime.sampling.solvers.distilled import NoiseCorrected, TwoForwardOneBack
-from denoisert.runtime.sampling.solvers.dpm import Closing, Estimate, Form
+from denoisert.runtime.sampling.solvers.dpm import Ending, Estimate, Form
 from denoisert.runtime.sampling.solvers.dpm2 import DPM2, DPM2Ancestral
 from denoisert.runtime.sampling.solvers.dpm_blocks import (
     DPMppBlocks,
@@ -98,7 +98,7 @@ __all__ = [
     "Diffusion",
     "EDMEuler",
     "EDMHeun",
-    "Closing",
+    "Ending",
     "Estimate",
     "Euler",
     "EulerAncestral",
