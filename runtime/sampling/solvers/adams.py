@@ -149,8 +149,7 @@ class IPNDM:
     and (23, -16, 5) / 12, (3, -1) / 2, 1 at lower order. One evaluation per step, history
     `order` - 1; the first steps have lower order, which stays in the result as order 2 where the
     levels are not even. With Nodes.ACTUAL it is LMS, the variable-step method that diff-sampler
-    calls "ipndm_v"; in its published code a bracket of the third-order coefficient is misplaced,
-    which even steps do not show.
+    and ComfyUI call "ipndm_v", whose published coefficients agree with it up to order 2 only.
 
     "ipndm", diffusers' IPNDMScheduler. Not PLMS, which begins with a corrected step.
 

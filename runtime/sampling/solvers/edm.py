@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.compat import Compat
 from denoisert.runtime.sampling.grid import Grid, Point
-from denoisert.runtime.sampling.rows import Rows
+from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.butcher import EULER, Scheme, Table
 from denoisert.runtime.sampling.solvers.runge_kutta import Leg, walk
 
@@ -52,15 +53,20 @@ class Churn(NamedTuple):
                 "all must be finite and 0 or more, and the range not empty."
             )
 
-    def raised(self, grid: Grid, index: int) -> tuple[Point, float]:
-        """The point that a step really starts from, and the noise that leads there."""
-        now = grid[index]
-        level, high = now.sigma_ve, math.inf if self.high is None else self.high
+    def level(self, grid: Grid, index: int) -> tuple[float, float]:
+        """The level that a step really starts from, and the noise that leads there."""
+        level, high = grid[index].sigma_ve, math.inf if self.high is None else self.high
         is_within = index < grid.steps and self.low <= level <= high and 0.0 < level < math.inf
         gamma = min(self.amount / grid.steps, MOST_CHURN) if is_within else 0.0
         if gamma == 0.0:
-            return now, 0.0
-        return grid.at_level((1.0 + gamma) * level), added(level, (1.0 + gamma) * level, self.noise)
+            return level, 0.0
+        return (1.0 + gamma) * level, added(level, (1.0 + gamma) * level, self.noise)
+
+    def raised(self, grid: Grid, index: int) -> tuple[Point, float]:
+        """The point of that level, and the noise."""
+        level, noise = self.level(grid, index)
+        now = grid[index]
+        return (now if level == now.sigma_ve else grid.at_level(level)), noise
 
 
 def added(low: float, high: float, noise: float) -> float:
@@ -95,11 +101,17 @@ class EDMEuler:
     Euler(). k-diffusion's "euler" with s_churn; with parametrisation and path of EDM, diffusers'
     EDMEulerScheduler.
 
+    diffusers' EulerDiscreteScheduler and its kin ask the network before they add the noise, so that
+    the step does not remove it: x_s = alpha_s (D + (sv_t + sv_s - sv_hat) E + noise), at x_t, and
+    the last step leaves its noise in the sample. Compat.DIFFUSERS does so; a v network gets the
+    weights of an eps network.
+
     Args:
         s_churn: noise in all, shared out over the steps; 0 draws none.
         s_tmin: least sigma / alpha where noise is added.
         s_tmax: greatest; None is no bound.
         s_noise: standard deviation of the draws; slightly above 1 makes up for lost detail.
+        compat: whose order of noise and network.
 
     Raises:
         InvalidInput: a negative value, or an empty range.
@@ -115,6 +127,7 @@ class EDMEuler:
     s_tmin: float = 0.0
     s_tmax: float | None = None
     s_noise: float = 1.0
+    compat: Compat = Compat.PAPER
 
     def __post_init__(self) -> None:
         self._churn.check()
@@ -129,7 +142,22 @@ class EDMEuler:
         Raises:
             InvalidInput: see `churned`.
         """
+        if self.compat is Compat.DIFFUSERS:
+            return _asked_before(grid, self._churn)
         return churned(grid, self._churn, lambda leg: EULER)
+
+
+def _asked_before(grid: Grid, churn: Churn) -> Rows:
+    """Euler's rows with the noise added behind the network's answer."""
+    program = Program(grid, registers=1)
+    basis = program.basis
+    for step in range(grid.steps):
+        now, after = grid[step], grid[step + 1]
+        level, noise = churn.level(grid, step)
+        step_back = after.alpha * (level - now.sigma_ve) if noise else 0.0
+        x = after.alpha * basis.denoised + (after.sigma - step_back) * basis.noise
+        program.stage(now, [x + after.alpha * noise * basis.draws[0]])
+    return program.rows()
 
 
 @dataclass(frozen=True, slots=True)
