@@ -18,7 +18,8 @@ from denoisert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
     from denoisert.runtime.cli.verbs import Subparsers
-    from denoisert.runtime.measure.accuracy import Outcome, Skipped, Subject
+    from denoisert.runtime.measure.accuracy import Outcome, Skipped
+    from denoisert.runtime.measure.subject import Subject
     from denoisert.runtime.sampling.solvers import Solver
 
 EVALUATIONS = "4,6,8,10,12,16,20,24,32,48"

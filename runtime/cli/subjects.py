@@ -11,7 +11,8 @@ from denoisert.runtime.cli import place, sampler
 from denoisert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from denoisert.runtime.measure.accuracy import Skipped, Subject
+    from denoisert.runtime.measure.accuracy import Skipped
+    from denoisert.runtime.measure.subject import Subject
     from denoisert.runtime.request import Request
     from denoisert.runtime.runtime import Runtime
     from denoisert.runtime.sampling.solvers import Solver
@@ -45,7 +46,8 @@ def subject(
     """What they are tried on, and lines that say so."""
     if args.bundle is None:
         return _oracle(args)
-    from denoisert.runtime.measure.accuracy import BundleSubject, most_accurate
+    from denoisert.runtime.measure.accuracy import most_accurate
+    from denoisert.runtime.measure.subject import BundleSubject
     from denoisert.runtime.runtime import Runtime
     from denoisert.runtime.sampling.names import SOLVERS
     from denoisert.runtime.sampling.notation import parse
@@ -100,8 +102,8 @@ def _requests(args: argparse.Namespace, runtime: Runtime) -> list[Request]:
 
 
 def _oracle(args: argparse.Namespace) -> tuple[Subject, list[str]]:
-    from denoisert.runtime.measure.accuracy import OracleSubject
     from denoisert.runtime.measure.oracles import oracle
+    from denoisert.runtime.measure.subject import OracleSubject
     from denoisert.runtime.sampling.names import SCHEDULES, SPACINGS
     from denoisert.runtime.sampling.notation import parse
 

@@ -88,7 +88,7 @@ def test_what_refuses_is_left_out_with_its_reason(capsys):
     assert compare(*words, "--samples", 4, "--reference", 20) == 0
     skipped = [each for each in capsys.readouterr().out.splitlines() if "skipped" in each]
     assert len(skipped) == 2
-    assert "flow_heun at 1: one step takes 2 evaluations" in skipped[0]
+    assert "flow_heun at 1: a step takes up to 2 evaluations" in skipped[0]
     assert "flow_heun at 4, 8: FlowHeun() needs a linear path" in skipped[1]
 
 

@@ -10,21 +10,13 @@ import pytest
 
 from denoisert.runtime import Runtime
 from denoisert.runtime.errors import InvalidInput, NonFinite
-from denoisert.runtime.measure.accuracy import (
-    BundleSubject,
-    OracleSubject,
-    Outcome,
-    Skipped,
-    is_random,
-    most_accurate,
-    rms,
-    trials,
-)
+from denoisert.runtime.measure.accuracy import Skipped, is_random, most_accurate, trials
 from denoisert.runtime.measure.oracles import oracle
+from denoisert.runtime.measure.subject import BundleSubject, OracleSubject, rms
 from denoisert.runtime.request import Request
 from denoisert.runtime.sampling.oracle import Gaussian, sliced_wasserstein
-from denoisert.runtime.sampling.rows import Rows
-from denoisert.runtime.sampling.schedules import Flow, Karras, Linear, Trailing
+from denoisert.runtime.sampling.rows import Program, Rows
+from denoisert.runtime.sampling.schedules import Final, Flow, Karras, Linear, Trailing
 from denoisert.runtime.sampling.solvers import DDIM, DPMpp2M, Euler, FlowEuler, FlowHeun, Heun
 from tests.runtime.cli.test_bench import STORED
 
@@ -48,15 +40,45 @@ class Broken:
 
 
 def test_a_run_costs_what_its_table_does():
-    found = list(trials(subject(), "heun", Heun(), [1, 7, 8, 9, 20]))
-    assert found[0] == Skipped("heun", 1, "one step takes 2 evaluations")
-    runs = [each for each in found if isinstance(each, Outcome)]
-    assert [(run.steps, run.evaluations, run.nfe) for run in runs] == [
+    found = list(trials(subject(), "heun", Heun(), [1, 6, 7, 8, 9, 20]))
+    assert [(run.steps, run.evaluations, run.nfe) for run in found] == [
+        (1, 1, 1),
         (3, 5, 5),
         (4, 7, 7),
+        (5, 9, 9),
         (10, 19, 19),
     ]
-    assert {run.is_random for run in runs} == {False}
+    assert {run.is_random for run in found} == {False}
+
+
+def test_a_cost_below_one_step_is_a_refusal():
+    (found,) = trials(subject(spacing=Karras(final=Final.LAST)), "heun", Heun(), [1])
+    assert found == Skipped("heun", 1, "a step takes up to 2 evaluations")
+
+
+def test_steps_of_unequal_cost_fill_what_may_be_spent():
+    """One step of many asks 5 times; few steps are refused, as by a restart in the middle."""
+
+    @dataclass(frozen=True)
+    class Uneven:
+        order: int = 1
+        evaluations_per_step: int = 5
+
+        def rows(self, grid) -> Rows:
+            if grid.steps < 3:
+                raise InvalidInput("too few steps")
+            program = Program(grid, registers=1)
+            (x,), denoised = program.basis.registers, program.basis.denoised
+            for step in range(grid.steps):
+                for _ in range(4 if step == 0 else 0):
+                    program.stage(grid[0], [x], ends=0)
+                program.stage(grid[step], [denoised])
+            return program.rows()
+
+    found = list(trials(subject(), "uneven", Uneven(), [4, 6, 12]))
+    assert found[0].reason == "a step takes up to 5 evaluations"
+    assert found[1].reason == "too few steps"
+    assert (found[2].steps, found[2].evaluations) == (8, 12)
 
 
 def test_errors_fall_and_sets_come_together():
