@@ -1,6 +1,6 @@
 """DPM solvers beside k-diffusion, each loop written out here as k-diffusion states it.
 
-Its states are x_ve = x / alpha at noise levels sigma_ve, with t = -log(sigma_ve). No reference calls
+Its states are x_ve = x / alpha at noise levels sigma_ve, t = -log(sigma_ve). No reference calls
 our coefficient code.
 """
 
