@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
 HARDWARE := not gpu and not multigpu and not tensorrt
+# Two workers; whoever is done first takes tests of the other. WORKERS= runs them all in one process.
+WORKERS := -n 2 --dist worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-slow check bench gpu mutants
@@ -21,11 +23,11 @@ demo: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh .ci/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and $(HARDWARE)"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow and $(HARDWARE)"
 
 # pytest ends with 5 when nothing is selected, which is no failure here.
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m "slow and $(HARDWARE)" || test $$? -eq 5
+	$(BIN)/python -m pytest $(WORKERS) -m "slow and $(HARDWARE)" || test $$? -eq 5
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """Every benchmark runs at its smallest size, and what it says can be read, shown and compared."""
 
 import json
+import shutil
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -22,14 +23,16 @@ from denoisert.runtime.measure.record import Machine, Record
 ROOT = Path(__file__).parents[2]
 TINY = {case.name: case for case in every_case(Size.TINY)}
 # Processes of their own; networks that a compiler traces for seconds, and a dry GPU run has, too.
-TAKES_LONG = ("runtime/import", "runtime/cold", "loop/sd15", "loop/sdxl")
+TAKES_LONG = ("runtime/import", "runtime/cold", "loop/dit", "loop/sd15", "loop/sdxl")
 MACHINE = Machine("c" * 40, False, "2026-01-01T00:00:00+00:00", "Chip 9", "6.1", "", 2, {"a": "1"})
 RECORD = Record("room/noun 8", "denoisert", "float32", "ms", 2.0, 1.5, 2.5, (1, 9), MACHINE)
 
 
 @pytest.fixture(scope="module")
-def setting(tmp_path_factory):
-    bundle = compiled(tmp_path_factory.mktemp("bench") / "digits.bundle")
+def setting(digits_bundle, tmp_path_factory):
+    """On a copy of the digits, so that `compiled` finds the same bundle and leaves it."""
+    copy = tmp_path_factory.mktemp("bench") / "digits.bundle"
+    bundle = compiled(shutil.copytree(digits_bundle, copy))
     # One thread: on a machine that is shared, two of them wait for each other.
     return Setting(Size.TINY, replace(here(), cores=1), bundle)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -132,8 +133,22 @@ def test_progress_names_every_phase_and_ends_with_done(tmp_path: Path) -> None:
     assert [path.name for path in out.parent.iterdir()] == ["two.bundle"]
 
 
-def test_equal_models_make_equal_bundles_and_changed_ones_do_not(tmp_path: Path) -> None:
-    first = compile_bundle(two_parts(), tmp_path / "a.bundle", card=TWO_PARTS_CARD)
+@pytest.fixture(scope="module")
+def two_bundle(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    out = tmp_path_factory.mktemp("two") / "two.bundle"
+    return compile_bundle(two_parts(), out, card=TWO_PARTS_CARD)
+
+
+@pytest.fixture
+def first(two_bundle: Compiled, tmp_path: Path) -> Compiled:
+    """The bundle of `two_parts()` in the test's own folder."""
+    copy = shutil.copytree(two_bundle.path, tmp_path / "a.bundle")
+    return dataclasses.replace(two_bundle, path=copy)
+
+
+def test_equal_models_make_equal_bundles_and_changed_ones_do_not(
+    first: Compiled, tmp_path: Path
+) -> None:
     second = compile_bundle(two_parts(), tmp_path / "b.bundle", card=TWO_PARTS_CARD)
     assert first.id == second.id
     changed = two_parts()
@@ -147,8 +162,7 @@ def test_equal_models_make_equal_bundles_and_changed_ones_do_not(tmp_path: Path)
     assert not card_changed.is_cached
 
 
-def test_a_damaged_bundle_is_made_again(tmp_path: Path) -> None:
-    first = compile_bundle(two_parts(), tmp_path / "a.bundle", card=TWO_PARTS_CARD)
+def test_a_damaged_bundle_is_made_again(first: Compiled) -> None:
     graph = first.path / "graphs" / "denoiser.onnx"
     graph.write_bytes(graph.read_bytes()[:-1] + b"\0")
     again = compile_bundle(two_parts(), first.path, card=TWO_PARTS_CARD)
@@ -201,9 +215,8 @@ def test_a_fixed_batch_is_the_engine_s_only_bucket(tmp_path: Path) -> None:
 
 
 def test_a_wrong_graph_is_refused_and_the_old_bundle_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first: Compiled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = compile_bundle(two_parts(), tmp_path / "a.bundle", card=TWO_PARTS_CARD)
     before = state_of(tmp_path)
     real = module_source.trace
 

@@ -59,7 +59,7 @@ def asked() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def samples(trained: DigitsDiT, asked: torch.Tensor) -> np.ndarray:
-    return euler(trained, asked, 2024, steps=25, scale=2.0).numpy()
+    return euler(trained, asked, 2024, steps=12, scale=2.0).numpy()
 
 
 class TestMeasure:
