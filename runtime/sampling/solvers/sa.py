@@ -8,7 +8,7 @@ from typing import ClassVar
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Rows
-from denoisert.runtime.sampling.solvers.dpm import Estimate
+from denoisert.runtime.sampling.solvers.dpm import Ending, Estimate
 from denoisert.runtime.sampling.solvers.exponential import Slope, Span
 from denoisert.runtime.sampling.solvers.exponential_rows import (
     Step,
@@ -31,8 +31,7 @@ class SASolver:
     tau. tau = eta inside `interval` and 0 outside it. Without noise it is RES with a corrector.
     One evaluation per step. With noise the weak order on Gaussian data is 2, or 1 with predictor 1.
 
-    A step into sigma = 0 is the clean estimate, without noise. Orders rise from 1 at the start and
-    fall to 1 at the end.
+    A step into sigma = 0 is the clean estimate, without noise. Orders rise from 1 at the start.
 
     Also called "sa_solver", with predictor_order 3 and corrector_order 4 in k-diffusion's heirs;
     diffusers has 2 and 2, tau = 1 for model times 200 to 800, and Slope.BH1 where two points
@@ -46,6 +45,7 @@ class SASolver:
             is everywhere.
         estimate: which estimate P is.
         slope: how two points are weighed.
+        ending: orders of the last steps.
 
     Raises:
         InvalidInput: a value outside its range.
@@ -61,6 +61,7 @@ class SASolver:
     interval: tuple[float, float] | None = None
     estimate: Estimate = Estimate.CLEAN
     slope: Slope = Slope.EXACT
+    ending: Ending = Ending.LOWERED
 
     def __post_init__(self) -> None:
         check_order("predictor", self.predictor, 3)
@@ -95,8 +96,9 @@ class SASolver:
     def _step(self, grid: Grid, step: int) -> Step:
         now, after = grid[step], grid[step + 1]
         span = Span(now, after, self.estimate, self._tau(now), self.slope)
-        predictor = falling(self.predictor, step, grid.steps)
-        corrector = min(self.corrector, step + 2, grid.steps - step + 1)
+        ending = grid.steps + (4 if self.ending is Ending.FULL else 0)
+        predictor = falling(self.predictor, step, ending)
+        corrector = min(self.corrector, step + 2, ending - step + 1)
         found = span.predictor(earlier(grid, step, predictor - 1))
         if corrector == 0 or step == grid.steps - 1:
             return Step(found)
