@@ -1,4 +1,4 @@
-"""Guidance with rescale: gram, rule and combination against the paper's formula."""
+"""Rules with gram and combination against the papers' formulas: rescaled guidance, Langevin."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from denoisert.kernels import gram, step
 from denoisert.kernels.rule import VECTORS, cpu, reference
 
 SCALE, PHI = 4.0, 0.7
+SNR = 0.16
 
 
-def _ours(vectors: np.ndarray) -> Run:
+def _ours(vectors: np.ndarray, rule: int, args: tuple[float, float]) -> Run:
     count, elements = vectors.shape
     products, sums = np.empty((1, count, count)), np.empty((1, count))
     space, carried = gram.cpu.workspace(count), np.zeros((1, 4))
     weights, out = np.empty((1, count)), np.empty(elements, np.float32)
-    args = (SCALE, PHI)
 
     def guided() -> np.ndarray:
         gram.cpu.gram(vectors, out=(products, sums), workspace=space)
-        cpu.apply(cpu.CFG_RESCALE, products, sums, elements, args, carried=carried, out=weights)
+        cpu.apply(rule, products, sums, elements, args, carried=carried, out=weights)
         return step.cpu.guide(vectors, weights, out=out)
 
     return guided
@@ -42,19 +42,34 @@ def _diffusers(cond: torch.Tensor, uncond: torch.Tensor) -> Mapping[str, Run]:
 
 def providers(elements: int) -> Mapping[str, Run]:
     """The same guided latent by each."""
-    shape = (VECTORS[cpu.CFG_RESCALE], elements)
-    vectors = np.random.default_rng(7).standard_normal(shape, np.float32)
+    vectors = _vectors(cpu.CFG_RESCALE, elements)
     cond, uncond = torch.from_numpy(vectors[:, None])
     return {
-        "denoisert": _ours(vectors),
+        "denoisert": _ours(vectors, cpu.CFG_RESCALE, (SCALE, PHI)),
         "reference": lambda: reference.cfg_rescale(vectors[0], vectors[1], SCALE, PHI),
         **where("diffusers", lambda: _diffusers(cond, uncond)),
     }
 
 
+def _langevin(elements: int) -> Mapping[str, Run]:
+    """The same Langevin step by each."""
+    vectors = _vectors(cpu.LANGEVIN, elements)
+    return {
+        "denoisert": _ours(vectors, cpu.LANGEVIN, (SNR, 1.0)),
+        "reference": lambda: reference.langevin(vectors[0], vectors[1], SNR, 1.0),
+    }
+
+
+def _vectors(rule: int, elements: int) -> np.ndarray:
+    return np.random.default_rng(7).standard_normal((VECTORS[rule], elements), np.float32)
+
+
 def cases(size: Size) -> list[Case]:
     """Digits and a 4x64x64 latent; two vectors are read twice and one is written."""
-    return kernel_cases("rule cfg rescale", size, providers, lambda n: 4 * 5 * n)
+    return [
+        *kernel_cases("rule cfg rescale", size, providers, lambda n: 4 * 5 * n),
+        *kernel_cases("rule langevin", size, _langevin, lambda n: 4 * 5 * n),
+    ]
 
 
 def main() -> None:

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from denoisert.kernels.rule import cfg_rescale
+from denoisert.kernels.rule import cfg_rescale, langevin
 
 Array = NDArray[Any]
 Program = Callable[[Array, Array, int, Sequence[float] | Array, Array], Array]
 
 CFG_RESCALE = 1
+LANGEVIN = 2
 
 # Index = rule id; bundles and tables store it, so rules are only ever appended. 0 = no rule.
-RULES: tuple[Program | None, ...] = (None, cfg_rescale.cfg_rescale)
-VECTORS: tuple[int, ...] = (0, cfg_rescale.VECTORS)
+RULES: tuple[Program | None, ...] = (None, cfg_rescale.cfg_rescale, langevin.langevin)
+VECTORS: tuple[int, ...] = (0, cfg_rescale.VECTORS, langevin.VECTORS)
 
 
 def apply(

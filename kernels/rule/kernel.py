@@ -11,6 +11,7 @@ from denoisert.kernels.rule import cfg_rescale, cpu
 VECTORS = tl.constexpr(4)
 ARGS = tl.constexpr(8)
 CFG_RESCALE = tl.constexpr(cpu.CFG_RESCALE)
+LANGEVIN = tl.constexpr(cpu.LANGEVIN)
 RESOLUTION = tl.constexpr(cfg_rescale.RESOLUTION)
 
 
@@ -47,6 +48,19 @@ def rescale(products_ptr, sums_ptr, count, args_ptr, out_ptr):
     store_pair(out_ptr, factor * scale, factor * other)
 
 
+@triton.jit
+def langevin(products_ptr, args_ptr, out_ptr):
+    """Twin of `langevin`, term by term."""
+    ratio = tl.load(args_ptr)
+    factor = tl.load(args_ptr + 1)
+    score = tl.load(products_ptr)
+    noise = tl.load(products_ptr + VECTORS + 1)
+    # A score of norm 0 gives no step; the divisor is set as well, so nothing divides by zero.
+    share = tl.where(score > 0.0, noise, 0.0) / tl.where(score > 0.0, score, 1.0)
+    size = 2.0 * factor * ratio * ratio * share
+    store_pair(out_ptr, size, tl.sqrt(2.0 * size))
+
+
 @triton.jit(
     do_not_specialize=["count"],
     do_not_specialize_on_alignment=[
@@ -72,6 +86,8 @@ def weigh(rules_ptr, products_ptr, sums_ptr, args_ptr, carried_ptr, out_ptr, cou
     # A rule that keeps scalars takes carried_ptr + place * VECTORS as well; none does so far.
     if rule == CFG_RESCALE:
         rescale(products, sums, count.to(tl.float64), args, out)
+    elif rule == LANGEVIN:
+        langevin(products, args, out)
     else:
         # A number without a twin: weights that are not numbers make the slot's latent say so.
         weights = tl.full([VECTORS], float("nan"), tl.float32)

@@ -9,7 +9,7 @@ from diffusers.guiders.guider_utils import rescale_noise_cfg
 
 from denoisert.kernels import rule
 from denoisert.kernels.gram import reference as gram
-from denoisert.kernels.rule import cfg_rescale, cpu, reference
+from denoisert.kernels.rule import cfg_rescale, cpu, langevin, reference
 
 CARRIED = np.zeros((1, 4))
 
@@ -148,8 +148,50 @@ def test_apply_writes_the_weights_of_a_float32_row():
     assert np.array_equal(narrow, wide.astype(np.float32))
 
 
+def stepped(score, noise, ratio, factor, channels=1):
+    """What a row does with the weights of a Langevin step."""
+    vectors = np.stack([score.ravel(), noise.ravel()])
+    products, sums = gram.gram(vectors, channels)
+    weights, carried = np.full((channels, 2), np.nan), np.zeros((channels, 4))
+    count = vectors.shape[1] // channels
+    args = [ratio, factor, *(np.nan,) * 6]
+    cpu.apply(cpu.LANGEVIN, products, sums, count, args, carried=carried, out=weights)
+    parts = vectors.reshape(2, channels, count)
+    return np.einsum("cm,mcx->cx", weights, parts).reshape(score.shape)
+
+
+@pytest.mark.parametrize("elements", [(1,), (3,), (4, 9, 7), (997,)])
+@pytest.mark.parametrize(("ratio", "factor"), [(0.16, 1.0), (0.01, 0.98), (1.5, 0.2)])
+def test_a_langevin_step_is_that_of_whole_vectors(elements, ratio, factor):
+    for seed in range(3):
+        score, noise = pair("offset", elements, seed)
+        direct = reference.langevin(score.ravel(), noise.ravel(), ratio, factor)
+        assert relative_error(stepped(score, noise, ratio, factor).ravel(), direct) < 1e-12
+
+
+def test_a_langevin_step_balances_its_parts():
+    """The noise part is 1 / (sqrt(factor) ratio) times the score part, whatever the score."""
+    score, noise = pair("independent")
+    for size in (1e-6, 1.0, 1e6):
+        step = stepped(size * score, noise, 0.16, 0.9)
+        gain = 2 * 0.9 * (0.16 * np.linalg.norm(noise) / np.linalg.norm(size * score)) ** 2
+        ratio = np.linalg.norm(np.sqrt(2 * gain) * noise) / np.linalg.norm(gain * size * score)
+        assert ratio == pytest.approx(1 / (0.16 * np.sqrt(0.9)), rel=1e-12)
+        np.testing.assert_allclose(step, gain * size * score + np.sqrt(2 * gain) * noise)
+
+
+def test_a_score_of_nothing_gives_no_step():
+    noise = pair("independent")[1]
+    assert not stepped(np.zeros_like(noise), noise, 0.16, 1.0).any()
+    assert not reference.langevin(np.zeros(5), np.ones(5), 0.16, 1.0).any()
+    per_channel = stepped(np.stack([np.zeros(8), np.ones(8)]), np.ones((2, 8)), 0.5, 1.0, 2)
+    assert not per_channel[0].any()
+    assert per_channel[1].all()
+
+
 def test_every_rule_has_a_number_and_its_vectors():
     assert rule.RULES[0] is None
+    assert rule.RULES[cpu.LANGEVIN] is langevin.langevin
     assert rule.RULES[cpu.CFG_RESCALE] is cfg_rescale.cfg_rescale
     assert len(rule.RULES) == len(rule.VECTORS)
     assert rule.VECTORS[0] == 0

@@ -139,6 +139,16 @@ def test_rescale_with_scale_one_returns_cond(kernel_device):
     assert np.array_equal(weights[:, 0, :2], [[1.0, 0.0]] * len(args))
 
 
+def test_a_langevin_step_without_a_score_is_none(kernel_device):
+    vectors = [vectors_of("independent"), vectors_of("independent", seed=1)]
+    vectors[1][0] = 0.0
+    args = [[0.16, 0.9]] * 2
+    found = on_device([cpu.LANGEVIN] * 2, vectors, args, 1, kernel_device)
+    for slot in range(2):
+        assert_slot(found, slot, cpu.LANGEVIN, vectors[slot], args[slot], 1)
+    assert not found[0][1, 0, :2].any()
+
+
 @pytest.mark.parametrize("kind", ["flat", "zero", "vanishing"])
 def test_rescale_without_spread_takes_the_ratio_one(kind, kernel_device):
     vectors = vectors_of("flat") if kind == "flat" else vectors_of("independent")
