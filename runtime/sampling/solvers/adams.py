@@ -146,15 +146,16 @@ class IPNDM:
 
     x_s = alpha_s (x_t / alpha_t + (sv_s - sv_t) E'),  E' = (55 E_0 - 59 E_1 + 37 E_2 - 9 E_3) / 24
 
-    and (23, -16, 5) / 12, (3, -1) / 2, 1 at lower order. One evaluation per step, history
-    `order` - 1; the first steps have lower order, which stays in the result as order 2 where the
-    levels are not even. With Nodes.ACTUAL it is LMS, the variable-step method that diff-sampler
-    and ComfyUI call "ipndm_v", whose published coefficients agree with it up to order 2 only.
+    and (23, -16, 5) / 12, (3, -1) / 2, 1 in the first steps. One evaluation per step, history
+    max_order - 1. The means suit even steps of sigma_ve; where steps grow or shrink, E' is off by
+    the square of a step, so that the order is 2 with a small constant. With Nodes.ACTUAL it is LMS,
+    the variable-step method that diff-sampler and ComfyUI call "ipndm_v", whose published
+    coefficients agree with it up to order 2 only.
 
     "ipndm", diffusers' IPNDMScheduler. Not PLMS, which begins with a corrected step.
 
     Args:
-        order: how many estimates are used, 1 (DDIM) to 4.
+        max_order: how many estimates are used, 1 (DDIM) to 4.
         nodes: even, or at the actual levels.
 
     Raises:
@@ -166,12 +167,17 @@ class IPNDM:
 
     evaluations_per_step: ClassVar[int] = 1
 
-    order: int = 4
+    max_order: int = 4
     nodes: Nodes = Nodes.EVEN
 
     def __post_init__(self) -> None:
-        check_order(self.order)
+        check_order(self.max_order)
+
+    @property
+    def order(self) -> int:
+        """max_order at the actual levels; at most 2 where uneven steps are taken to be even."""
+        return min(2, self.max_order) if self.nodes is Nodes.EVEN else self.max_order
 
     def rows(self, grid: Grid) -> Rows:
         """One stage per step."""
-        return _rows(grid, self.order, self.nodes)
+        return _rows(grid, self.max_order, self.nodes)

@@ -38,8 +38,8 @@ class DDPM:
     large = (1 - q^2) sigma_t^2, the variance of x_t given x_s
 
     Where alpha^2 + sigma^2 = 1, large is beta = 1 - alpha_t^2 / alpha_s^2 of the steps that the
-    grid makes, so that betas need no respacing. Order 1 (weakly, with the small variance), one
-    evaluation per step, no history; a step into sigma_s = 0 draws nothing.
+    grid makes, so that betas need no respacing. Order 1, weakly so with any gamma, one evaluation
+    per step, no history; a step into sigma_s = 0 draws nothing.
 
     With gamma = 0 it is DDIM(eta=1), but for a bounded D: here x_t stays what it is, as diffusers
     and the published code clip. "fixed_small_log" is gamma = 0, "fixed_large_log" gamma = 1.

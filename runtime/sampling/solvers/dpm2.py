@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
@@ -32,8 +33,8 @@ class DPM2:
     sv_m = sv_t^(1-r) sv_s^r,  x_m = alpha_m (x_t / alpha_t + (sv_m - sv_t) E)
     x_s = alpha_s (x_t / alpha_t + (sv_s - sv_t) ((1 - 1/(2r)) E + 1/(2r) E_m))
 
-    Order 2 (weakly 1 with churn), two evaluations per step, no history. A step into sigma_s = 0 or
-    out of alpha_t = 0 is Euler's. Asks between the points of the grid.
+    Order 2, weakly so with churn, which keeps the marginals; two evaluations per step, no history.
+    A step into sigma_s = 0 or out of alpha_t = 0 is Euler's. Asks between the points of the grid.
 
     "DPM2", k-diffusion's sample_dpm_2, diffusers' KDPM2. Not DPM-Solver-2 in half the log SNR
     (single step with exponential weights), which k-diffusion's code took as a model.
@@ -52,6 +53,9 @@ class DPM2:
     after Lu et al. 2022, arXiv 2206.00927, algorithm 1.
     """
 
+    order: ClassVar[int] = 2
+    evaluations_per_step: ClassVar[int] = 2
+
     ratio: float = 0.5
     s_churn: float = 0.0
     s_tmin: float = 0.0
@@ -61,16 +65,6 @@ class DPM2:
     def __post_init__(self) -> None:
         _check_ratio(self.ratio)
         self._churn.check()
-
-    @property
-    def order(self) -> int:
-        """2, or 1 where it draws noise."""
-        return 1 if self.s_churn else 2
-
-    @property
-    def evaluations_per_step(self) -> int:
-        """2."""
-        return 2
 
     @property
     def _churn(self) -> Churn:
@@ -92,8 +86,8 @@ class DPM2Ancestral:
     up = eta sv_s sqrt(1 - q^2),  down = sqrt(sv_s^2 - up^2),  q = sv_s / sv_t
 
     x_s = alpha_s (x_t / alpha_t + (down - sv_t) E_m + s_noise up xi), with the middle m between
-    sv_t and down. Order 1 (weakly, for eta above 0; 2 for eta = 0, where it is DPM2()), two
-    evaluations per step, no history. "DPM2 a".
+    sv_t and down. Order 2, weakly so for eta above 0: the noise keeps the marginals, and only the
+    step to down errs. Two evaluations per step, no history; with eta = 0 it is DPM2(). "DPM2 a".
 
     Args:
         eta: 0 is DPM2, 1 the full ancestral noise.
@@ -105,6 +99,9 @@ class DPM2Ancestral:
     Source: Crowson, k-diffusion, sample_dpm_2_ancestral and get_ancestral_step.
     """
 
+    order: ClassVar[int] = 2
+    evaluations_per_step: ClassVar[int] = 2
+
     eta: float = 1.0
     s_noise: float = 1.0
 
@@ -114,16 +111,6 @@ class DPM2Ancestral:
                 f"eta {self.eta} must lie within 0 (deterministic) to 1 (ancestral), and s_noise "
                 f"{self.s_noise} be finite and 0 or more."
             )
-
-    @property
-    def order(self) -> int:
-        """2, or 1 where it draws noise."""
-        return 1 if self.eta else 2
-
-    @property
-    def evaluations_per_step(self) -> int:
-        """2."""
-        return 2
 
     def rows(self, grid: Grid) -> Rows:
         """Two stages per step, one at the ends of DPM2.

@@ -164,8 +164,9 @@ def _asked_before(grid: Grid, churn: Churn) -> Rows:
 class EDMHeun:
     """Heun in sigma_ve from a raised level, see the module; the stochastic sampler of EDM.
 
-    Order 2 without churn, where it is Heun(); with it weakly 1. Two evaluations per step, one into
-    sigma_s = 0. EDM's own values for ImageNet are EDMHeun(40, 0.05, 50, 1.003).
+    Order 2, weakly so with churn: the noise keeps the marginals (with s_noise = 1), and only the
+    step errs. Two evaluations per step, one into sigma_s = 0. Without churn it is Heun(). EDM's own
+    values for ImageNet are EDMHeun(40, 0.05, 50, 1.003).
 
     Args:
         s_churn: noise in all, shared out over the steps; 0 draws none.
@@ -179,6 +180,7 @@ class EDMHeun:
     Source: Karras et al. 2022, arXiv 2206.00364, algorithm 2 and table 5.
     """
 
+    order: ClassVar[int] = 2
     evaluations_per_step: ClassVar[int] = 2
 
     s_churn: float = 0.0
@@ -188,11 +190,6 @@ class EDMHeun:
 
     def __post_init__(self) -> None:
         self._churn.check()
-
-    @property
-    def order(self) -> int:
-        """2, or 1 where it draws noise."""
-        return 1 if self.s_churn else 2
 
     @property
     def _churn(self) -> Churn:

@@ -57,9 +57,9 @@ class PLMS:
 
     E' = (55 E_0 - 59 E_1 + 37 E_2 - 9 E_3) / 24
 
-    One evaluation per step and two in the first: N + 1 in all, history 3. The start stays in the
-    result as order 2 where levels are not even. Where the network cannot be asked behind the first
-    step, or alpha_t = 0 before it, that step is DDIM's.
+    One evaluation per step and two in the first: N + 1 in all, history 3. Order 2 with a small
+    constant, as the means suit even steps of sigma_ve. Where the network cannot be asked behind the
+    first step, or alpha_t = 0 before it, that step is DDIM's.
 
     "PLMS" of latent diffusion, diffusers' PNDMScheduler with skip_prk_steps. The means are of E
     whatever the network answers; with v_prediction diffusers takes them of v at other points.
@@ -67,7 +67,7 @@ class PLMS:
     Source: Liu et al. 2022, arXiv 2202.09778, eq. 12; Crowson's PLMS sampler in latent diffusion.
     """
 
-    order: ClassVar[int] = 4
+    order: ClassVar[int] = 2
     evaluations_per_step: ClassVar[int] = 2
 
     def rows(self, grid: Grid) -> Rows:
@@ -85,8 +85,8 @@ class PNDM:
     E' = (E_a + 2 E_b + 2 E_c + E_d) / 6, with b and c at the middle of the step in model time
 
     Four evaluations in each of the first three steps, one in the others: N + 9 in all, history 3,
-    five registers. Asks between the points of the grid. A step into sigma_s = 0 or out of
-    alpha_t = 0 is DDIM's.
+    five registers. Order 2 with a small constant, as in PLMS. Asks between the points of the grid.
+    A step into sigma_s = 0 or out of alpha_t = 0 is DDIM's.
 
     diffusers' PNDMScheduler, which halves the distance of times downwards, so that it misses the
     middle by half a time where that is odd.
@@ -94,7 +94,7 @@ class PNDM:
     Source: Liu et al. 2022, arXiv 2202.09778, eq. 9, 12 and 13, algorithm 2.
     """
 
-    order: ClassVar[int] = 4
+    order: ClassVar[int] = 2
     evaluations_per_step: ClassVar[int] = 4
 
     def rows(self, grid: Grid) -> Rows:

@@ -32,8 +32,9 @@ class Restart:
     noise up and that of the first step are one draw of the same variance. The noise in the middle
     contracts errors made above, the way down has the accuracy of the table.
 
-    Order that of the table, for given intervals; K n further steps per interval, no history.
-    Without intervals it is RungeKutta(table).
+    Order that of the table, weakly so, if n grows with the steps of the grid: what an interval errs
+    does not fall with them. K n further steps per interval, no history. Without intervals it is
+    RungeKutta(table).
 
     Args:
         intervals: (low, high, K, n) each, levels in sigma / alpha, visited as the run reaches them.
@@ -73,8 +74,8 @@ class Restart:
 
     @property
     def order(self) -> int:
-        """Of the table; weakly 1 where gamma adds noise."""
-        return 1 if self.gamma else order(rows_of(self.table))
+        """Of the table."""
+        return order(rows_of(self.table))
 
     @property
     def evaluations_per_step(self) -> int:
