@@ -8,7 +8,17 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from denoisert.runtime.cli import bench, compare, doctor, generate, inspect, solver, verify, warm
+from denoisert.runtime.cli import (
+    bench,
+    compare,
+    doctor,
+    generate,
+    inspect,
+    schedule,
+    solver,
+    verify,
+    warm,
+)
 from denoisert.runtime.cli.verbs import add_installed
 from denoisert.runtime.errors import DenoiseRTError, InvalidInput
 
@@ -21,6 +31,7 @@ VERBS = {
     "generate": generate,
     "bench": bench,
     "compare": compare,
+    "schedule": schedule,
     "solver": solver,
     "warm": warm,
     "inspect": inspect,

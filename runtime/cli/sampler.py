@@ -41,7 +41,8 @@ def add_options(
     group.add_argument(
         f"--{prefix}schedule",
         metavar="NAME",
-        help="where the steps lie, for example trailing or 'karras(rho=5)'",
+        help="where the steps lie, for example trailing or 'karras(rho=5)', or a file that "
+        "`denoisert schedule optimise` wrote",
     )
     group.add_argument(
         f"--{prefix}guidance", type=float, metavar="G", help="guidance scale; 1 means no guidance"
@@ -109,8 +110,9 @@ def request(
     Raises:
         InvalidInput: an unknown name, or a value outside its range.
     """
+    from denoisert.runtime.cli.schedule import read_spacing
     from denoisert.runtime.request import Request
-    from denoisert.runtime.sampling.names import SOLVERS, SPACINGS
+    from denoisert.runtime.sampling.names import SOLVERS
     from denoisert.runtime.sampling.notation import parse
 
     return Request(
@@ -119,7 +121,7 @@ def request(
         images=images,
         steps=args.steps,
         solver=None if args.solver is None else parse(SOLVERS, args.solver),
-        schedule=None if args.schedule is None else parse(SPACINGS, args.schedule),
+        schedule=None if args.schedule is None else read_spacing(args.schedule),
         guidance=_guidance(args, card),
     )
 

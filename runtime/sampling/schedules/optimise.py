@@ -25,6 +25,7 @@ from denoisert.runtime.sampling.schedules.spacing import Final, check_steps
 MOST_STEPS = 100
 GRID = 6  # levels for each step that a path chooses from first
 CHOICES, ROUNDS, SHRINK = 15, 16, 0.6  # and then, ever finer, around the best path so far
+LEAST = 1e-300  # an error of 0 has no logarithm
 FINE = 4096  # levels at which the integral is known
 
 Denoise = Callable[[Array, float], NDArray[np.floating]]
@@ -54,7 +55,7 @@ class ErrorCurve:
 
     Args:
         levels: (M,) sigma / alpha, rising, above 0; the ends are those of the schedules.
-        error: (M,) mean square of x0 - D per element, above 0.
+        error: (M,) mean square of x0 - D per element, at least 0.
         variance: of the data, per element, above 0.
 
     Raises:
@@ -70,17 +71,18 @@ class ErrorCurve:
         if not (are_levels and np.all(np.diff(self.levels) > 0) and self.levels[-1] < np.inf):
             raise InvalidInput(f"levels {self.levels}: give at least two, rising, above 0, finite.")
         is_shaped = self.error.shape == self.levels.shape
-        if not (is_shaped and np.all(self.error > 0) and np.all(np.isfinite(self.error))):
+        if not (is_shaped and np.all((self.error >= 0) & (self.error < np.inf))):
             raise InvalidInput(
-                f"the denoising error {self.error} must be finite and above 0 at every level. Give "
-                "more samples, or data that are not a single point."
+                f"a denoising error of {len(self.error)} values from {np.min(self.error):g} to "
+                f"{np.max(self.error):g}; give one, finite and at least 0, for each of "
+                f"{len(self.levels)} levels."
             )
         if not 0.0 < self.variance < math.inf:
             raise InvalidInput(f"data of variance {self.variance}; give some above 0.")
 
     def at(self, levels: Array) -> Array:
         """W, log-linear between the measured levels and never falling with the noise."""
-        rising = np.maximum.accumulate(self.error)
+        rising = np.maximum(np.maximum.accumulate(self.error), LEAST)
         found = np.interp(np.log(levels), np.log(self.levels), np.log(rising))
         return np.exp(found)
 

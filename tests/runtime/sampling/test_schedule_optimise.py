@@ -127,6 +127,20 @@ def test_on_a_mixture_it_costs_less_than_karras_and_exponential(objective):
         assert found < 0.99 * cost(curve, levels, objective)
 
 
+def test_levels_without_any_error_cost_nothing():
+    """A few points as data: near them the denoiser errs by less than a float can hold."""
+    points = Mixture(np.ones(3), np.array([[1.0], [-1.0], [0.2]]), np.zeros(3))
+    clean = np.array([[1.0], [-1.0], [0.2]]).repeat(200, axis=0)
+    curve = measure(answers(points), clean, np.geomspace(0.002, 20.0, 80), seed=3)
+    assert curve.error[0] == 0.0
+    for objective in Objective:
+        levels = np.array(optimise(curve, 8, objective, Final.SPACED).levels)
+        assert np.all(np.diff(levels) < 0)
+        assert cost(curve, np.array([0.01, 0.002]), objective) == pytest.approx(0.0, abs=1e-12)
+        karras = Karras(final=Final.SPACED).grid(EDM(0.002, 20.0), 8).sigma
+        assert cost(curve, levels, objective) < cost(curve, karras, objective)
+
+
 def test_the_result_runs_as_it_is():
     levels = optimise(exact_curve(), 6)
     assert isinstance(levels, Levels)
@@ -155,8 +169,9 @@ def test_the_measured_curve_is_that_of_the_data():
         (lambda: ErrorCurve(np.array([1.0]), np.array([1.0]), 1.0), "at least two"),
         (lambda: ErrorCurve(np.array([2.0, 1.0]), np.ones(2), 1.0), "rising"),
         (lambda: ErrorCurve(np.array([1.0, np.inf]), np.ones(2), 1.0), "finite"),
-        (lambda: ErrorCurve(np.array([1.0, 2.0]), np.array([0.0, 1.0]), 1.0), "more samples"),
-        (lambda: ErrorCurve(np.array([1.0, 2.0]), np.ones(3), 1.0), "more samples"),
+        (lambda: ErrorCurve(np.array([1.0, 2.0]), np.array([-1.0, 1.0]), 1.0), "at least 0"),
+        (lambda: ErrorCurve(np.array([1.0, 2.0]), np.array([1.0, np.nan]), 1.0), "finite"),
+        (lambda: ErrorCurve(np.array([1.0, 2.0]), np.ones(3), 1.0), "each of 2 levels"),
         (lambda: ErrorCurve(np.array([1.0, 2.0]), np.ones(2), 0.0), "variance"),
         (lambda: measure(answers(GAUSSIAN), np.ones((1, 3)), LEVELS, 0), "samples, elements"),
     ],
