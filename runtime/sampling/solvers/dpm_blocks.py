@@ -93,10 +93,10 @@ class DPMppBlocks:
     The steps are those of DPMpp2S and DPMpp3S, but the evaluations inside a block lie at the points
     of the grid, wherever those are, so N steps take N evaluations.
 
-    Order `size`, one evaluation per step, no history beyond the block; the slope of the clean
-    estimate is new in each block. size 1 is DDIM(). Blocks of 3 with MIDPOINT have order 3 where
-    their points are even in log SNR, 2 elsewhere. A run ends in lower order (12 steps in blocks of
-    3, 3, 3, 2, 1), as one into sigma = 0 must.
+    Order `size`, one evaluation per step; slopes are new in each block. size 1 is DDIM(). Blocks of
+    3 have order 3 where their points are even in log SNR, or nearly so as on a fine smooth grid. A
+    run ends in lower order (12 steps in blocks of 3, 3, 3, 2, 1), as one into sigma = 0 must; a
+    last step of order 1 errs by the square of its own length.
 
     In diffusers DPMSolverSinglestepScheduler with "dpmsolver++". Not DPMpp2S and DPMpp3S, which ask
     between the points; not DPMpp2M.
@@ -184,13 +184,13 @@ class DPMSolverBlocks:
 class DPMppBlocksSDE:
     """SDE-DPM-Solver++ single-step over blocks: DPMppBlocks with noise.
 
-    Each point of a block is reached from the block's start with noise of its own, so the noise of
-    the inner points is not in the result. One evaluation and one draw per step. eta = 0 is
-    DPMppBlocks.
+    Each point of a block is reached from the block's start with noise of its own, which the block's
+    end knows nothing of; so its weak order is 1 whatever the size. One evaluation and one draw per
+    step. eta = 0 is DPMppBlocks. DPMpp2MSDE is better at the same cost.
 
     In diffusers DPMSolverSinglestepScheduler with "sde-dpmsolver++". Compat.DIFFUSERS takes
     w_2 - 1 for w_2 in blocks of 3 with HEUN, as diffusers 0.42.1 does, which subtracts 1/2 where it
-    should add it. Not DPMppSDE, whose two noises belong to one Brownian path.
+    should add it; those runs diverge. Not DPMppSDE, whose two noises belong to one Brownian path.
 
     Args:
         size: 1, 2 or 3.
@@ -221,8 +221,8 @@ class DPMppBlocksSDE:
 
     @property
     def order(self) -> int:
-        """2 at most."""
-        return min(self.size, 2)
+        """1 with noise, else the size of a block."""
+        return 1 if self.eta else self.size
 
     def rows(self, grid: Grid) -> Rows:
         """One stage per step.

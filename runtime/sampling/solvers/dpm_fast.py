@@ -41,8 +41,9 @@ class DPMFast:
     With eta each step goes down further, as DPMpp2SAncestral does but never below the last noisy
     level, and adds fresh noise.
 
-    One evaluation per step of the grid, each counted as one, no history. Order 2, for the last
-    steps; almost all of the way has order 3. With noise weak order 1. Also called "DPM fast".
+    One evaluation per step of the grid, each counted as one, no history. Almost all of the way has
+    order 3, but the last step of order 1 or 2 leaves order 2, with noise weakly. Also called
+    "DPM fast".
 
     Args:
         eta: 0 deterministic, 1 ancestral.
@@ -54,6 +55,7 @@ class DPMFast:
     Source: Lu et al. 2022, arXiv 2206.00927, section 3.4; Crowson, k-diffusion, sample_dpm_fast.
     """
 
+    order: ClassVar[int] = 2
     evaluations_per_step: ClassVar[int] = 1
 
     eta: float = 0.0
@@ -61,11 +63,6 @@ class DPMFast:
 
     def __post_init__(self) -> None:
         check_noise(self, self.eta, self.noise_scale, most=1.0)
-
-    @property
-    def order(self) -> int:
-        """2 without noise, 1 with it."""
-        return 1 if self.eta else 2
 
     def rows(self, grid: Grid) -> Rows:
         """One stage per step of the grid.

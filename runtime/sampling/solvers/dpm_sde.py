@@ -55,9 +55,9 @@ class DPMpp2SAncestral:
     u    = (sv_1 / sv_t) x_t + (1 - sv_1 / sv_t) D,    sv_1 = sqrt(sv_t sv_d),  sv_d = down sv_s
     x_s  = (sv_d / sv_t) x_t + (1 - sv_d / sv_t) D_u + noise_scale up sv_s xi,  all divided by alpha
 
-    Order 2 for eta = 0, where it is DPMpp2S(); with noise weak order 1, as the noise is that of
-    EulerAncestral. No history; one draw per step. Steps out of alpha_t = 0 and into sigma_s = 0
-    have order 1.
+    Order 2, with noise weakly: fresh noise on what has followed the flow to sv_d has the right law
+    at sv_s, so only the flow errs. No history; one draw per step. Steps out of alpha_t = 0 and into
+    sigma_s = 0 have order 1. eta = 0 is DPMpp2S().
 
     Also called "DPM++ 2S a". On flows it keeps this noise; ComfyUI's dpmpp_2s_ancestral there has
     another one (its _RF form).
@@ -72,6 +72,7 @@ class DPMpp2SAncestral:
     Source: Crowson, k-diffusion, sample_dpmpp_2s_ancestral.
     """
 
+    order: ClassVar[int] = 2
     evaluations_per_step: ClassVar[int] = 2
 
     eta: float = 1.0
@@ -79,11 +80,6 @@ class DPMpp2SAncestral:
 
     def __post_init__(self) -> None:
         check_noise(self, self.eta, self.noise_scale, most=1.0)
-
-    @property
-    def order(self) -> int:
-        """2 without noise, 1 with it."""
-        return 1 if self.eta else 2
 
     def rows(self, grid: Grid) -> Rows:
         """Two stages per step, one at the ends named above.
@@ -119,9 +115,9 @@ class DPMppSDE:
 
     z = (sqrt(d_1) z_1 + sqrt(d_2) z_2) / sqrt(d_1 + d_2),  d_1 = sv_t - sv_1,  d_2 = sv_1 - sv_s
 
-    No history; one draw per evaluation. Steps out of alpha_t = 0 and into sigma_s = 0 have order 1.
-    eta = 0 is DPMpp2S(r). Also called "DPM++ SDE"; in diffusers DPMSolverSDEScheduler. Not
-    DPMpp2MSDE, which asks once per step.
+    Order 2, with noise weakly (measured on Gaussian data). No history; one draw per evaluation.
+    Steps out of alpha_t = 0 and into sigma_s = 0 have order 1. eta = 0 is DPMpp2S(r). Also called
+    "DPM++ SDE"; in diffusers DPMSolverSDEScheduler. Not DPMpp2MSDE, which asks once per step.
 
     Args:
         eta: 0 deterministic, 1 ancestral.
@@ -134,6 +130,7 @@ class DPMppSDE:
     Source: Crowson, k-diffusion, sample_dpmpp_sde and BrownianTreeNoiseSampler.
     """
 
+    order: ClassVar[int] = 2
     evaluations_per_step: ClassVar[int] = 2
 
     eta: float = 1.0
@@ -144,11 +141,6 @@ class DPMppSDE:
         check_noise(self, self.eta, self.noise_scale, most=1.0)
         if not 0.0 < self.r < 1.0:
             raise InvalidInput(f"{self}: r {self.r} must lie between 0 and 1.")
-
-    @property
-    def order(self) -> int:
-        """2 without noise, 1 with it."""
-        return 1 if self.eta else 2
 
     def rows(self, grid: Grid) -> Rows:
         """Two stages per step, one at the ends named above.

@@ -6,6 +6,7 @@ These ask the network between the points of the grid, at shares r of a step in h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -80,12 +81,13 @@ class DPMpp3S:
     u_i = (sigma_i / sigma_t) x_t + alpha_i (1 - exp(-r_i h)) D  [+ slope from D_u1 for u_2]
     x_s = (sigma_s / sigma_t) x_t + alpha_s (w_0 D + w_1 m' + w_2 m''), see `SingleStep`
 
-    Order 3, three evaluations per step, no history. Steps out of alpha_t = 0 and into sigma_s = 0
-    have order 1. Not DPMppBlocks(3), which asks at the points of the grid alone; not DPMpp3M.
+    Order 3 at r_2 = 2/3, else 2; three evaluations per step, no history. Steps out of alpha_t = 0
+    and into sigma_s = 0 have order 1. Not DPMppBlocks(3), which asks at the points of the grid
+    alone; not DPMpp3M.
 
     Args:
         r_1: share of the second evaluation, above 0.
-        r_2: share of the third, above r_1, at most 1; MIDPOINT has order 3 at r_2 = 2/3 alone.
+        r_2: share of the third, above r_1, at most 1.
         form: of the whole step.
 
     Raises:
@@ -94,7 +96,6 @@ class DPMpp3S:
     Source: Lu et al. 2022, arXiv 2211.01095, published code.
     """
 
-    order: ClassVar[int] = 3
     evaluations_per_step: ClassVar[int] = 3
 
     r_1: float = 1.0 / 3.0
@@ -103,6 +104,11 @@ class DPMpp3S:
 
     def __post_init__(self) -> None:
         _check_shares(self, self.r_1, self.r_2)
+
+    @property
+    def order(self) -> int:
+        """3 where the third evaluation lies at 2/3, else 2."""
+        return 3 if math.isclose(self.r_2, 2.0 / 3.0) else 2
 
     def rows(self, grid: Grid) -> Rows:
         """Three stages per step, one at the ends named above.
@@ -161,12 +167,12 @@ class DPMSolver3:
     x_s = (alpha_s / alpha_t) x_t - sigma_s expm1(h) E
           - sigma_s / r_2 (expm1(h) / h - 1) (E_u2 - E)
 
-    Order 3, three evaluations per step, no history. Steps out of alpha_t = 0 and into sigma_s = 0
-    have order 1. DPMFast mixes it with lower orders.
+    Order 3 at r_2 = 2/3, else 2; three evaluations per step, no history. Steps out of alpha_t = 0
+    and into sigma_s = 0 have order 1. DPMFast mixes it with lower orders.
 
     Args:
         r_1: share of the second evaluation, above 0.
-        r_2: share of the third, above r_1, at most 1; MIDPOINT has order 3 at r_2 = 2/3 alone.
+        r_2: share of the third, above r_1, at most 1.
         form: MIDPOINT as above; HEUN uses E_u1 in the whole step, too, see `SingleStep`.
 
     Raises:
@@ -175,7 +181,6 @@ class DPMSolver3:
     Source: Lu et al. 2022, arXiv 2206.00927, algorithm 2; HEUN: its published code.
     """
 
-    order: ClassVar[int] = 3
     evaluations_per_step: ClassVar[int] = 3
 
     r_1: float = 1.0 / 3.0
@@ -184,6 +189,11 @@ class DPMSolver3:
 
     def __post_init__(self) -> None:
         _check_shares(self, self.r_1, self.r_2)
+
+    @property
+    def order(self) -> int:
+        """3 where the third evaluation lies at 2/3, else 2."""
+        return 3 if math.isclose(self.r_2, 2.0 / 3.0) else 2
 
     def rows(self, grid: Grid) -> Rows:
         """Three stages per step, one at the ends named above.
