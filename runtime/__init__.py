@@ -118,118 +118,36 @@ if TYPE_CHECKING:
     )
     from denoisert.runtime.ticket import Ticket
 
+# Names by home, apart by spaces.
 _HOMES = {
-    "engines.target": ("OnnxRuntime", "Torch"),
-    "errors": ("DenoiseRTError",),
-    "events": ("Admitted", "Ended", "Preview", "Stepped"),
-    "measure.trace": ("Trace",),
-    "plan": ("Plan",),
-    "request": ("Condition", "Limits", "Request", "Start"),
-    "result": ("Result",),
-    "runtime": ("Runtime",),
-    "sampling.guidance": ("CFG", "Unguided"),
+    "engines.target": "OnnxRuntime Torch",
+    "errors": "DenoiseRTError",
+    "events": "Admitted Ended Preview Stepped",
+    "measure.trace": "Trace",
+    "plan": "Plan",
+    "request": "Condition Limits Request Start",
+    "result": "Result",
+    "runtime": "Runtime",
+    "sampling.guidance": "CFG Unguided",
     "sampling.schedules": (
-        "AlignYourSteps",
-        "Begin",
-        "BetaQuantile",
-        "DropLast",
-        "Exponential",
-        "Final",
-        "Growth",
-        "Karras",
-        "Leading",
-        "Levels",
-        "Linspace",
-        "Measure",
-        "Polyexponential",
-        "Published",
-        "ResolutionShifted",
-        "Respaced",
-        "Rounded",
-        "SGMUniform",
-        "Shifted",
-        "Stretched",
-        "Strided",
-        "Timesteps",
-        "Trailing",
-        "Truncated",
+        "AlignYourSteps Begin BetaQuantile DropLast Exponential Final Growth Karras Leading "
+        "Levels Linspace Measure Polyexponential Published ResolutionShifted Respaced Rounded "
+        "SGMUniform Shifted Stretched Strided Timesteps Trailing Truncated"
     ),
-    "sampling.compat": ("Compat",),
-    "sampling.operations": ("Clip", "DynamicThreshold"),
+    "sampling.compat": "Compat",
+    "sampling.operations": "Clip DynamicThreshold",
     "sampling.solvers": (
-        "BDIA",
-        "Bounded",
-        "ConsistencyMultistep",
-        "Corrector",
-        "DDIM",
-        "DDPM",
-        "DEIS",
-        "DPM2",
-        "DPM2Ancestral",
-        "DPMpp2M",
-        "SDEDPMSolver2M",
-        "SDEDPMSolver1",
-        "DPMppSDE",
-        "DPMppBlocksSDE",
-        "DPMppBlocks",
-        "DPMpp3S",
-        "DPMpp3MSDE",
-        "DPMpp3M",
-        "DPMpp2SAncestral",
-        "DPMpp2S",
-        "DPMpp2MSDE",
-        "DPMSolverBlocks",
-        "DPMSolver3M",
-        "DPMSolver3",
-        "DPMSolver2M",
-        "DPMSolver2",
-        "DPMFast",
-        "Diffusion",
-        "EDICT",
-        "EDMEuler",
-        "EDMHeun",
-        "ERSDE",
-        "Ending",
-        "Form",
-        "Estimate",
-        "Euler",
-        "EulerAncestral",
-        "FlowEuler",
-        "FlowHeun",
-        "FlowMap",
-        "FlowRungeKutta",
-        "Heun",
-        "IPNDM",
-        "InterpolantSDE",
-        "Inverse",
-        "LCM",
-        "LMS",
-        "Nodes",
-        "NoiseCorrected",
-        "NoiseEncoder",
-        "NoiseReplay",
-        "NoiseScale",
-        "PLMS",
-        "PNDM",
-        "Quadrature",
-        "RES",
-        "RESMultistep",
-        "ResidualBridge",
-        "Restart",
-        "RungeKutta",
-        "SASolver",
-        "Scheme",
-        "Shortcut",
-        "Slope",
-        "StepTold",
-        "TCD",
-        "Told",
-        "TwoForwardOneBack",
-        "TwoSidedInterpolant",
-        "UniPC",
-        "Variance",
+        "BDIA Bounded ConsistencyMultistep Corrector DDIM DDPM DEIS DPM2 DPM2Ancestral "
+        "DPMFast DPMSolver2 DPMSolver2M DPMSolver3 DPMSolver3M DPMSolverBlocks DPMpp2M "
+        "DPMpp2MSDE DPMpp2S DPMpp2SAncestral DPMpp3M DPMpp3MSDE DPMpp3S DPMppBlocks "
+        "DPMppBlocksSDE DPMppSDE Diffusion EDICT EDMEuler EDMHeun ERSDE Ending Estimate Euler "
+        "EulerAncestral FlowEuler FlowHeun FlowMap FlowRungeKutta Form Heun IPNDM "
+        "InterpolantSDE Inverse LCM LMS Nodes NoiseCorrected NoiseEncoder NoiseReplay "
+        "NoiseScale PLMS PNDM Quadrature RES RESMultistep ResidualBridge Restart RungeKutta "
+        "SASolver SDEDPMSolver1 SDEDPMSolver2M Scheme Shortcut Slope StepTold TCD Told "
+        "TwoForwardOneBack TwoSidedInterpolant UniPC Variance"
     ),
-    "ticket": ("Ticket",),
+    "ticket": "Ticket",
 }
 
 __all__ = [
@@ -354,7 +272,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     for home, names in _HOMES.items():
-        if name in names:
+        if name in names.split():
             return getattr(import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"denoisert.runtime has no {name!r}; it has {', '.join(__all__)}.")
 
