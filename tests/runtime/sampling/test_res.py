@@ -48,6 +48,17 @@ def test_full_noise_in_one_step_is_the_posterior():
     np.testing.assert_allclose(one @ basis.draws[0], other @ small.draws[0], rtol=1e-12)
 
 
+def test_the_slope_is_measured_between_the_estimate_and_the_noised_point():
+    """r = log(down' / sv_t') / h with eta = 1: down = sv_s^2 / sv_t."""
+    rows = RESMultistep(1.0).rows(VP)
+    first, now, after = (VP[step].sigma_ve for step in (3, 4, 5))
+    h = 2 * np.log(now / after)  # log(sv_t / down)
+    r = np.log(now**2 / first / first) / h
+    mean = (h - 1 + np.exp(-h)) / h
+    found = rows.registers[5, 0] @ rows.basis.registers[1]
+    np.testing.assert_allclose(found, VP[5].alpha * mean / r, rtol=1e-12)
+
+
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("path", [VE(), Linear()], ids=str)
 def test_weak_order(eta, path):
