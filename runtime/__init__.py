@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         TCD,
         Bounded,
         ConsistencyMultistep,
+        Correction,
         Corrector,
         Diffusion,
         DPM2Ancestral,
@@ -98,6 +99,8 @@ if TYPE_CHECKING:
         NoiseEncoder,
         NoiseReplay,
         NoiseScale,
+        Predictor,
+        PredictorCorrector,
         Quadrature,
         ResidualBridge,
         RESMultistep,
@@ -118,37 +121,42 @@ if TYPE_CHECKING:
     )
     from denoisert.runtime.ticket import Ticket
 
-# Names by home, apart by spaces.
+# fmt: off
 _HOMES = {
-    "engines.target": "OnnxRuntime Torch",
-    "errors": "DenoiseRTError",
-    "events": "Admitted Ended Preview Stepped",
-    "measure.trace": "Trace",
-    "plan": "Plan",
-    "request": "Condition Limits Request Start",
-    "result": "Result",
-    "runtime": "Runtime",
-    "sampling.guidance": "CFG Unguided",
+    "engines.target": ("OnnxRuntime", "Torch"),
+    "errors": ("DenoiseRTError",),
+    "events": ("Admitted", "Ended", "Preview", "Stepped"),
+    "measure.trace": ("Trace",),
+    "plan": ("Plan",),
+    "request": ("Condition", "Limits", "Request", "Start"),
+    "result": ("Result",),
+    "runtime": ("Runtime",),
+    "sampling.guidance": ("CFG", "Unguided"),
     "sampling.schedules": (
-        "AlignYourSteps Begin BetaQuantile DropLast Exponential Final Growth Karras Leading "
-        "Levels Linspace Measure Polyexponential Published ResolutionShifted Respaced Rounded "
-        "SGMUniform Shifted Stretched Strided Timesteps Trailing Truncated"
+        "AlignYourSteps", "Begin", "BetaQuantile", "DropLast", "Exponential", "Final", "Growth",
+        "Karras", "Leading", "Levels", "Linspace", "Measure", "Polyexponential", "Published",
+        "ResolutionShifted", "Respaced", "Rounded", "SGMUniform", "Shifted", "Stretched",
+        "Strided", "Timesteps", "Trailing", "Truncated",
     ),
-    "sampling.compat": "Compat",
-    "sampling.operations": "Clip DynamicThreshold",
+    "sampling.compat": ("Compat",),
+    "sampling.operations": ("Clip", "DynamicThreshold"),
     "sampling.solvers": (
-        "BDIA Bounded ConsistencyMultistep Corrector DDIM DDPM DEIS DPM2 DPM2Ancestral "
-        "DPMFast DPMSolver2 DPMSolver2M DPMSolver3 DPMSolver3M DPMSolverBlocks DPMpp2M "
-        "DPMpp2MSDE DPMpp2S DPMpp2SAncestral DPMpp3M DPMpp3MSDE DPMpp3S DPMppBlocks "
-        "DPMppBlocksSDE DPMppSDE Diffusion EDICT EDMEuler EDMHeun ERSDE Ending Estimate Euler "
-        "EulerAncestral FlowEuler FlowHeun FlowMap FlowRungeKutta Form Heun IPNDM "
-        "InterpolantSDE Inverse LCM LMS Nodes NoiseCorrected NoiseEncoder NoiseReplay "
-        "NoiseScale PLMS PNDM Quadrature RES RESMultistep ResidualBridge Restart RungeKutta "
-        "SASolver SDEDPMSolver1 SDEDPMSolver2M Scheme Shortcut Slope StepTold TCD Told "
-        "TwoForwardOneBack TwoSidedInterpolant UniPC Variance"
+        "BDIA", "Bounded", "ConsistencyMultistep", "Correction", "Corrector", "DDIM", "DDPM",
+        "DEIS", "DPM2", "DPM2Ancestral", "DPMFast", "DPMSolver2", "DPMSolver2M", "DPMSolver3",
+        "DPMSolver3M", "DPMSolverBlocks", "DPMpp2M", "DPMpp2MSDE", "DPMpp2S", "DPMpp2SAncestral",
+        "DPMpp3M", "DPMpp3MSDE", "DPMpp3S", "DPMppBlocks", "DPMppBlocksSDE", "DPMppSDE",
+        "Diffusion", "EDICT", "EDMEuler", "EDMHeun", "ERSDE", "Ending", "Estimate", "Euler",
+        "EulerAncestral", "FlowEuler", "FlowHeun", "FlowMap", "FlowRungeKutta", "Form", "Heun",
+        "IPNDM", "InterpolantSDE", "Inverse", "LCM", "LMS", "Nodes", "NoiseCorrected",
+        "NoiseEncoder", "NoiseReplay", "NoiseScale", "PLMS", "PNDM", "Predictor",
+        "PredictorCorrector", "Quadrature", "RES", "RESMultistep", "ResidualBridge", "Restart",
+        "RungeKutta", "SASolver", "SDEDPMSolver1", "SDEDPMSolver2M", "Scheme", "Shortcut",
+        "Slope", "StepTold", "TCD", "Told", "TwoForwardOneBack", "TwoSidedInterpolant", "UniPC",
+        "Variance",
     ),
-    "ticket": "Ticket",
+    "ticket": ("Ticket",),
 }
+# fmt: on
 
 __all__ = [
     "BDIA",
@@ -175,6 +183,7 @@ __all__ = [
     "Compat",
     "Condition",
     "ConsistencyMultistep",
+    "Correction",
     "Corrector",
     "DPM2Ancestral",
     "DPMFast",
@@ -229,6 +238,8 @@ __all__ = [
     "OnnxRuntime",
     "Plan",
     "Polyexponential",
+    "Predictor",
+    "PredictorCorrector",
     "Preview",
     "Published",
     "Quadrature",
@@ -272,7 +283,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     for home, names in _HOMES.items():
-        if name in names.split():
+        if name in names:
             return getattr(import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"denoisert.runtime has no {name!r}; it has {', '.join(__all__)}.")
 
