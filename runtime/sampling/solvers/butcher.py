@@ -213,11 +213,14 @@ def memory(table: Table, kept: int) -> int:
 
 
 def _independent(rows: Array) -> Array:
-    chosen: list[Array] = []
-    for row in rows:
-        if np.linalg.matrix_rank(np.array([*chosen, row]), ROUNDING) > len(chosen):
-            chosen.append(row)
-    return np.array(chosen)
+    """A basis of rows: the first one, then always the one furthest from the span so far."""
+    chosen = rows[:1]
+    while True:
+        inside = np.linalg.lstsq(chosen.T, rows.T, rcond=None)[0].T @ chosen
+        distance = np.linalg.norm(rows - inside, axis=1)
+        if distance.max() < ROUNDING:
+            return chosen
+        chosen = np.vstack([chosen, rows[distance.argmax()]])
 
 
 def _expressed(row: Array, held: Array, fresh: Array) -> Array:
