@@ -106,7 +106,9 @@ class _Fold:
         rows, form = self.rows, self.form
         count = rows.stages + 1
         matrix = np.zeros((count, form.rows, form.columns))
-        products = [self._row(matrix[0], 0, self._prologue())]
+        columns = self._prologue()
+        self._own(matrix[0], 0, columns)
+        products = [self._row(matrix[0], 0, columns)]
         for stage in range(rows.stages):
             maps = self._stage(matrix[stage + 1], stage)
             products.append(self._row(matrix[stage + 1], stage + 1, maps))

@@ -137,15 +137,21 @@ class Program:
         return cls(replace(grid, noise_gain=0.0, source_gain=1.0), registers, externals)
 
     def begin(
-        self, registers: Sequence[Vector], *, taps: Sequence[tuple[int, Vector]] = ()
+        self,
+        registers: Sequence[Vector],
+        *,
+        taps: Sequence[tuple[int, Vector]] = (),
+        operations: Sequence[Applied] = (),
     ) -> None:
         """Put another prologue in the place of the grid's, which fills R_0 alone.
 
         Args:
             registers: the registers before the first stage; those left out are 0.
             taps: (page, vector) for each tape, at most 4.
+            operations: make O_0 and O_1.
         """
-        self._rows[:1] = [self._checked(_Row(self._block(registers), tuple(taps)))]
+        row = _Row(self._block(registers), tuple(taps), operations=tuple(operations))
+        self._rows[:1] = [self._checked(row)]
 
     def stage(
         self,

@@ -51,6 +51,11 @@ from denoisert.runtime.sampling.solvers.interpolant import (
 from denoisert.runtime.sampling.solvers.inverse import Inverse
 from denoisert.runtime.sampling.solvers.inversion import Told
 from denoisert.runtime.sampling.solvers.pndm import PLMS, PNDM
+from denoisert.runtime.sampling.solvers.predictor_corrector import (
+    Correction,
+    Predictor,
+    PredictorCorrector,
+)
 from denoisert.runtime.sampling.solvers.recorded import NoiseEncoder, NoiseReplay
 from denoisert.runtime.sampling.solvers.res import RES, RESMultistep
 from denoisert.runtime.sampling.solvers.restart import Restart
@@ -77,6 +82,7 @@ __all__ = [
     "Begin",
     "Bounded",
     "ConsistencyMultistep",
+    "Correction",
     "Corrector",
     "DPM2Ancestral",
     "DPMFast",
@@ -115,6 +121,8 @@ __all__ = [
     "NoiseEncoder",
     "NoiseReplay",
     "NoiseScale",
+    "Predictor",
+    "PredictorCorrector",
     "Quadrature",
     "RESMultistep",
     "ResidualBridge",
