@@ -125,7 +125,10 @@ def _sum_objection(
     elif name in ("stack", "cat", "concat", "concatenate", "hstack", "vstack"):
         terms = (arguments[0] if arguments else keywords["tensors"],)
     plain = [term for term in tensors(terms) if not isinstance(term, Latent)]
-    return None if all(is_zero(term) for term in plain) else "adds a constant to a latent"
+    if all(is_zero(term) for term in plain):
+        return None
+    is_finite = all(bool(torch.isfinite(torch.as_tensor(term)).all()) for term in plain)
+    return f"adds {'a constant' if is_finite else 'what is not finite'} to a latent"
 
 
 def keeps_coordinates(result: Argument, count: int) -> bool:

@@ -20,7 +20,14 @@ from denoisert.export.probe.source import Marks
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 
 OFF_PATH = 0.5  # published samplers stray by up to 0.2 at 4 steps, a wrong sign by more than 1
+STRAIGHT = 1e-3
 NO_CLEAN = 1e-6  # alpha below which eps says nothing about the clean latent
+
+
+def fits(at: Convention, marks: Sequence[Marks]) -> bool:
+    """Whether the stages lie on a path that the reading makes sense on: a flow's is straight."""
+    sums = np.array([mark.point.alpha + mark.point.sigma for mark in marks])
+    return not at.is_flow or bool(np.abs(sums - 1.0).max() < STRAIGHT)
 
 
 def straying(

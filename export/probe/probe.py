@@ -12,7 +12,7 @@ from denoisert.export.probe.canonical import Spelling, Start, canonical, clean, 
 from denoisert.export.probe.check import verify_registers, verify_rows
 from denoisert.export.probe.convention import Convention, Scheduler
 from denoisert.export.probe.function import FunctionSource
-from denoisert.export.probe.meaning import OFF_PATH, straying
+from denoisert.export.probe.meaning import OFF_PATH, fits, straying
 from denoisert.export.probe.probed import Probed
 from denoisert.export.probe.realisation import Realisation, realise
 from denoisert.export.probe.scheduler import Levels, SchedulerSource
@@ -85,7 +85,7 @@ def probe_source(source: Source, *, start: Start = Start.NOISE) -> Probed:
     if not isinstance(source, SchedulerSource):
         return _plain(source, start)
     choices = _operations(source.made())
-    bare = replace(source, prepare=_bare)
+    bare = replace(source, prepare=_bare) if choices else source
     if source.convention is None:
         found = _understood(bare, start)
         source, bare = replace(source, convention=found), replace(bare, convention=found)
@@ -124,7 +124,7 @@ def _understood(source: SchedulerSource, start: Start) -> Convention:
     marks, configured = source.marks(), source.meaning
     for found in (configured, replace(configured, gain=-configured.gain)):
         off = straying(realisation, marks, found, start)
-        if not off > OFF_PATH:
+        if fits(found, marks) and not off > OFF_PATH:
             return found
     raise ExportError(
         f"{source.name}: its configuration says, or leaves to be guessed, that its network's "

@@ -23,7 +23,7 @@ from denoisert.runtime.errors import ExportError
 Array = NDArray[np.float64]
 
 FIRST_CAPACITY = 256
-LARGEST_CAPACITY = 1 << 14
+LARGEST_CAPACITY = 1 << 12
 
 
 class Kind(Enum):
@@ -114,12 +114,14 @@ class _Tracer:
         if not self.inputs:
             raise ExportError(f"{source.name} never asked the network; nothing to put in a table.")
         used = len(self.kinds)
-        return Trace(
-            np.stack(self.inputs)[:, :used],
-            values(final)[:used],
-            tuple(self.kinds),
-            tuple(self.times),
-        )
+        inputs, sample = np.stack(self.inputs)[:, :used], values(final)[:used]
+        wrong = np.flatnonzero(~np.isfinite([*inputs, sample]).all(axis=1))
+        if wrong.size:
+            what = "its sample" if wrong[0] == len(inputs) else f"the input of stage {wrong[0]}"
+            raise ExportError(
+                f"{source.name}: {what} is not finite in the source itself. Change its settings."
+            )
+        return Trace(inputs, sample, tuple(self.kinds), tuple(self.times))
 
 
 def trace(source: Source) -> Trace:
