@@ -29,7 +29,8 @@ def diffusers_loop(network, draws):
     for i, t in enumerate(scheduler.timesteps):
         level = float(scheduler.sigmas[i])
         answer = torch.from_numpy(network(x.numpy(), level))
-        x = scheduler.step_correct(answer, x, generator=noises).prev_sample
+        with double_defaults():
+            x = scheduler.step_correct(answer, x, generator=noises).prev_sample
         answer = torch.from_numpy(network(x.numpy(), level))
         with double_defaults():
             found = scheduler.step_pred(answer, t, x, generator=noises)
