@@ -14,6 +14,7 @@ from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.guidance import Guidance
 from denoisert.runtime.sampling.previews import with_previews
 from denoisert.runtime.sampling.schedules import Spacing
+from denoisert.runtime.sampling.schedules.spacing import pinned_steps
 from denoisert.runtime.sampling.solvers import Solver
 from denoisert.runtime.sampling.table import SamplerTable
 
@@ -51,19 +52,29 @@ class Sampler:
     def of(cls, request: Request, card: Card, previews: int = 0) -> Sampler:
         """The request's sampler, completed by what the card recommends."""
         advice = card.sampler
+        spacing = request.schedule or advice.spacing
         return cls(
             solver=request.solver or advice.solver,
-            spacing=request.schedule or advice.spacing,
-            steps=int(request.steps or advice.steps),
+            spacing=spacing,
+            steps=int(request.steps or pinned_steps(spacing) or advice.steps),
             guidance=request.guidance or advice.guidance,
             strength=request.start.strength if request.start else None,
             previews=previews,
         )
 
     def grid(self, card: Card) -> Grid:
-        """The time grid on the card's schedule."""
+        """The time grid on the card's schedule.
+
+        Raises:
+            InvalidInput: steps that the spacing has not, or a start that it does not begin with.
+        """
         grid = self.spacing.grid(card.training.schedule, self.steps)
-        return grid if self.strength is None else grid.tail(self.strength)
+        if grid.source_gain and self.strength != 1.0:
+            raise InvalidInput(
+                f"{self.spacing} begins with a latent of its own noise level, and a start of "
+                f"strength {self.strength} was given. Pass Start(latent, 1.0) with that latent."
+            )
+        return grid if grid.source_gain or self.strength is None else grid.tail(self.strength)
 
 
 class TableCache:

@@ -6,7 +6,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from denoisert.runtime import CFG, DDIM, DPMpp2M, Euler, Heun, Karras, Request, Start, Trailing
+from denoisert.runtime import (
+    CFG,
+    DDIM,
+    Begin,
+    DPMpp2M,
+    DropLast,
+    Euler,
+    Heun,
+    Karras,
+    Levels,
+    Request,
+    ResolutionShifted,
+    Respaced,
+    Rounded,
+    Shifted,
+    Start,
+    Stretched,
+    Timesteps,
+    Trailing,
+    Truncated,
+)
 from denoisert.runtime.bundle.card import Recommended, Training
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampler import CACHED_TABLES, Sampler, TableCache, compile_table
@@ -46,6 +66,46 @@ def test_strength_cuts_the_grid():
     assert part.grid(CARD).steps == 4
     assert np.array_equal(part.grid(CARD).alpha, whole.grid(CARD).alpha[4:])
     assert compile_table(part, CARD).externals == ("source",)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "steps"),
+    [
+        (Timesteps((1.0, 0.4)), 2),
+        (Levels((9.0, 3.0, 1.0, 0.0)), 3),
+        (Shifted(Timesteps((1.0, 0.4, 0.1)), 2.0), 3),
+        (Stretched(Rounded(Timesteps((1.0, 0.4)))), 2),
+        (ResolutionShifted(Timesteps((1.0, 0.4))), 2),
+        (DropLast(Timesteps((1.0, 0.4, 0.1))), 2),
+        (Truncated(Levels((9.0, 3.0, 0.0)), 4.0), 2),
+        (Respaced((3, 5)), 8),
+        (Respaced(), 7),
+        (Trailing(), 7),
+    ],
+    ids=str,
+)
+def test_a_pinned_list_brings_its_number_of_steps(spacing, steps):
+    assert Sampler.of(Request(3, schedule=spacing), CARD).steps == steps
+    assert Sampler.of(Request(3, schedule=spacing, steps=5), CARD).steps == 5
+
+
+def test_a_pinned_list_with_another_number_of_steps_is_refused():
+    sampler = Sampler.of(Request(3, schedule=Timesteps((1.0, 0.4)), steps=5), CARD)
+    with pytest.raises(InvalidInput, match=r"Timesteps\(times=\(1.0, 0.4\).*pins 2 steps, and 5"):
+        compile_table(sampler, CARD)
+
+
+def test_a_truncated_spacing_says_what_it_starts_from():
+    spacing = Truncated(Karras(sigma_min=0.1, sigma_max=10.0), 2.0)
+    for strength in (None, 0.5):
+        with pytest.raises(InvalidInput, match=r"Pass Start\(latent, 1.0\)"):
+            Sampler(Euler(), spacing, 6, Unguided(), strength).grid(CARD)
+    grid = Sampler(Euler(), spacing, 6, Unguided(), 1.0).grid(CARD)
+    assert (grid.noise_gain, grid.source_gain) == (0.0, 1.0)
+    table = compile_table(Sampler(Euler(), spacing, 6, Unguided(), 1.0), CARD)
+    assert table.externals == ("source",)
+    noise = replace(spacing, begin=Begin.NOISE)
+    assert Sampler(Euler(), noise, 6, Unguided()).grid(CARD).source_gain == 0.0
 
 
 def test_previews_make_another_table_with_a_tape():

@@ -20,6 +20,7 @@ from denoisert.runtime.sampling.schedules.spacing import (
     Spacing,
     check_steps,
     close,
+    pinned_steps,
 )
 
 
@@ -37,6 +38,12 @@ class DropLast:
 
     spacing: Spacing = field(default_factory=Linspace)
     final: Final = Final.ZERO
+
+    @property
+    def steps(self) -> int | None:
+        """One fewer than those that the spacing is pinned to."""
+        longer = pinned_steps(self.spacing)
+        return None if longer is None else longer - 1
 
     def grid(self, schedule: NoiseSchedule, steps: int) -> Grid:
         """The grid of `steps` intervals."""
@@ -60,6 +67,11 @@ class Rounded:
     """
 
     spacing: Spacing = field(default_factory=Karras)
+
+    @property
+    def steps(self) -> int | None:
+        """Those that the spacing is pinned to."""
+        return pinned_steps(self.spacing)
 
     def grid(self, schedule: NoiseSchedule, steps: int) -> Grid:
         """The grid of `steps` intervals."""
@@ -104,6 +116,11 @@ class Truncated:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.level) and self.level > 0.0):
             raise InvalidInput(f"a start at noise level {self.level}: give one above 0, finite.")
+
+    @property
+    def steps(self) -> int | None:
+        """Those that the spacing is pinned to."""
+        return pinned_steps(self.spacing)
 
     def grid(self, schedule: NoiseSchedule, steps: int) -> Grid:
         """The grid of at most `steps` intervals.

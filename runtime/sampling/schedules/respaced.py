@@ -38,6 +38,11 @@ class Respaced:
         if not all(type(count) is int and count >= 1 for count in self.counts):
             raise InvalidInput(f"counts {self.counts} must be whole numbers of at least 1.")
 
+    @property
+    def steps(self) -> int | None:
+        """The sum of the counts; None where there are none."""
+        return sum(self.counts) or None
+
     def grid(self, schedule: NoiseSchedule, steps: int) -> Grid:
         """The grid of `steps` intervals.
 

@@ -11,7 +11,12 @@ from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.schedules.even import Trailing
 from denoisert.runtime.sampling.schedules.flow import Flow
 from denoisert.runtime.sampling.schedules.schedule import NoiseSchedule
-from denoisert.runtime.sampling.schedules.spacing import Final, Spacing, visit
+from denoisert.runtime.sampling.schedules.spacing import (
+    Final,
+    Spacing,
+    pinned_steps,
+    visit,
+)
 
 
 class Growth(Enum):
@@ -43,6 +48,11 @@ class Shifted:
 
     def __post_init__(self) -> None:
         Flow(self.shift)
+
+    @property
+    def steps(self) -> int | None:
+        """Those that the spacing is pinned to."""
+        return pinned_steps(self.spacing)
 
     def grid(self, schedule: NoiseSchedule, steps: int) -> Grid:
         """The grid of `steps` intervals.
@@ -104,6 +114,11 @@ class ResolutionShifted:
         """The shift that these tokens get."""
         return math.exp(self.mu) if self.growth is Growth.EXPONENTIAL else self.mu
 
+    @property
+    def steps(self) -> int | None:
+        """Those that the spacing is pinned to."""
+        return pinned_steps(self.spacing)
+
     def grid(self, schedule: NoiseSchedule, steps: int) -> Grid:
         """The grid of `steps` intervals.
 
@@ -136,6 +151,11 @@ class Stretched:
     def __post_init__(self) -> None:
         if not 0.0 < self.terminal < 1.0:
             raise InvalidInput(f"terminal {self.terminal} must lie between 0 and 1.")
+
+    @property
+    def steps(self) -> int | None:
+        """Those that the spacing is pinned to."""
+        return pinned_steps(self.spacing)
 
     def grid(self, schedule: NoiseSchedule, steps: int) -> Grid:
         """The grid of `steps` intervals.

@@ -54,6 +54,19 @@ class Spacing(Protocol):
         ...
 
 
+def pinned_steps(spacing: Spacing) -> int | None:
+    """The only number of steps that a spacing has: a list's, also inside another spacing.
+
+    Args:
+        spacing: any.
+
+    Returns:
+        The number, or None where any number will do.
+    """
+    steps: int | None = getattr(spacing, "steps", None)
+    return steps
+
+
 def check_steps(steps: int, limit: int) -> None:
     """Refuse step counts that no grid can have.
 
@@ -90,7 +103,7 @@ def close(
             "Final.SPACED needs a spacing of noise levels, which runs on to its last one. Use "
             "Final.ZERO or Final.LAST."
         )
-    if end[1][0] * alpha[-1] >= sigma[-1] * end[0][0]:
+    if alpha[-1] > 0.0 and end[1][0] * alpha[-1] >= sigma[-1] * end[0][0]:
         raise InvalidInput(
             f"the last visited point, alpha {alpha[-1]:g}, sigma {sigma[-1]:g}, has no more noise "
             f"than the final one, {end[0][0]:g}, {end[1][0]:g}. Use Final.ZERO, or times that end "

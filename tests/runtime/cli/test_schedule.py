@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from denoisert.export.zoo.digits import quality
 from denoisert.export.zoo.digits.model import DigitsConfig, DigitsDiT
 from denoisert.kernels.philox import reference as philox
-from denoisert.runtime import Levels, Rounded, Runtime
+from denoisert.runtime import Euler, Levels, Rounded, Runtime, Start, Truncated
 from denoisert.runtime.cli import main
 from denoisert.runtime.cli.schedule import read_spacing
 from denoisert.runtime.errors import InvalidInput
@@ -185,3 +185,23 @@ def test_data_that_are_no_latents_are_refused(
 def test_other_names_are_read_as_before() -> None:
     assert read_spacing("trailing") == Trailing()
     assert read_spacing("rounded(spacing=levels(levels=[2, 0]))") == Rounded(Levels((2.0, 0.0)))
+
+
+def test_a_truncated_run_goes_on_from_the_latent_that_it_is_given(digits_bundle: Path) -> None:
+    """The same as starting from the clean latent, whose noise the runtime adds by the seed."""
+    with Runtime.open(digits_bundle) as runtime:
+        clean = runtime.generate(Request(4, seed=2, steps=5)).flat[0]
+        noised = 0.5 * clean + 0.5 * philox.normals(9, draw=0, image=0, count=256)
+        by_seed = Request(
+            4, seed=9, schedule=Levels((1.0, 0.3, 0.0)), solver=Euler(), start=Start(clean, 1.0)
+        )
+        by_latent = Request(
+            4,
+            seed=77,
+            schedule=Truncated(Levels((6.0, 2.0, 0.3, 0.0)), 1.0),
+            solver=Euler(),
+            start=Start(noised, 1.0),
+        )
+        expected, found = (runtime.generate(each).flat for each in (by_seed, by_latent))
+        assert runtime.plan(by_latent).nfe == runtime.plan(by_seed).nfe
+    np.testing.assert_allclose(found, expected, atol=2e-5)
