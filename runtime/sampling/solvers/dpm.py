@@ -26,7 +26,7 @@ from enum import Enum
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.basis import Basis, Vector
 from denoisert.runtime.sampling.compat import Compat
-from denoisert.runtime.sampling.grid import Grid, Point
+from denoisert.runtime.sampling.grid import Point
 
 SERIES = 1.0  # below it 1 - w_0 / z cancels, and 20 terms of the series are exact to rounding
 TERMS = 20
@@ -115,7 +115,7 @@ class Drift:
 
     def weights(self, now: Point, after: Point) -> tuple[float, float, float]:
         """Factors of m_0, m' and m'' in x_s, both points with signal and noise."""
-        h = after.half_logsnr - now.half_logsnr
+        h = length(now, after)
         if self.estimate is Estimate.NOISE:
             scale, z = (1.0 + self.eta) * after.sigma, -h
         else:
@@ -180,6 +180,6 @@ def check_noise(solver: object, eta: float, noise_scale: float, most: float = ma
         raise InvalidInput(f"{solver}: noise_scale {noise_scale} must be 0 or more; 1 is exact.")
 
 
-def length(grid: Grid, step: int) -> float:
-    """h of a step; infinite out of alpha = 0 and into sigma = 0."""
-    return grid[step + 1].half_logsnr - grid[step].half_logsnr
+def length(now: Point, after: Point) -> float:
+    """h of a step; infinite out of alpha = 0 and into sigma = 0, or the other way round."""
+    return after.half_logsnr - now.half_logsnr

@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
-from denoisert.runtime.sampling.grid import Grid
+from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.dpm import (
     Drift,
@@ -18,6 +19,7 @@ from denoisert.runtime.sampling.solvers.dpm import (
     is_end,
     length,
 )
+from denoisert.runtime.sampling.solvers.inversion import Told, upward
 
 
 def extrapolation(
@@ -83,28 +85,55 @@ class Multistep(ABC):
 
     def rows(self, grid: Grid) -> Rows:
         """One stage per step."""
-        orders = [self._order(grid, step) for step in range(grid.steps)]
+        path = [grid[i] for i in range(grid.steps + 1)]
+        orders = [self._order(path, step) for step in range(grid.steps)]
         program = Program(grid, registers=max(orders))
+        self._walk(program, path, path, orders)
+        return program.rows()
+
+    def inverse_rows(self, grid: Grid, told: Told) -> Rows:
+        """The same steps from the last point up, see `Inverse`; approximate, as DDIM's.
+
+        Raises:
+            InvalidInput: the solver draws noise.
+        """
+        if self.drift.eta:
+            raise InvalidInput(f"{self} cannot be inverted, as it draws noise. Use DPMpp2M().")
+        path = [grid[i] for i in reversed(range(grid.steps + 1))]
+        asked = [upward(low, high, told) for low, high in pairwise(path)]
+        orders = [self._order(path, step) for step in range(grid.steps)]
+        program = Program.from_source(grid, registers=max(orders))
+        self._walk(program, path, asked, orders)
+        return program.rows()
+
+    def _walk(
+        self,
+        program: Program,
+        path: Sequence[Point],
+        asked: Sequence[Point],
+        orders: Sequence[int],
+    ) -> None:
+        """Steps of given orders along a path, the network asked at points of their own."""
         basis, drift = program.basis, self.drift
         _, *history = basis.registers
         for step, order in enumerate(orders):
-            now, after = grid[step], grid[step + 1]
+            now, after = path[step], path[step + 1]
             estimates = [drift.column(basis), *history]
             x = drift.first(basis, now, after)
             if order > 1:
-                h = length(grid, step)
-                ratios = [h / length(grid, step - 1 - i) for i in range(order - 1)]
+                h = length(now, after)
+                ratios = [h / length(*path[step - 1 - i : step + 1 - i]) for i in range(order - 1)]
                 added = extrapolation(drift.weights(now, after), ratios, self.form)
                 x = x + sum(w * m for w, m in zip(added, estimates, strict=False))
-            program.stage(now, [x, *estimates[: len(history)]])
-        return program.rows()
+            program.stage(asked[step], [x, *estimates[: len(history)]])
 
-    def _order(self, grid: Grid, step: int) -> int:
+    def _order(self, path: Sequence[Point], step: int) -> int:
         """Order of one step."""
-        is_short = grid.steps < self.lower_order_below
-        order, left = min(step + 1, self.points), grid.steps - 1 - step
+        steps = len(path) - 1
+        is_short = steps < self.lower_order_below
+        order, left = min(step + 1, self.points), steps - 1 - step
         is_lowered = left == 0 and (is_short or self.ending is Ending.LOWERED)
-        if is_lowered or is_end(grid[step + 1]):
+        if is_lowered or is_end(path[step + 1]):
             return 1
         return min(order, 2) if is_short and left == 1 else order
 

@@ -38,6 +38,7 @@ from tests.runtime.sampling.trials import DATA
 FULL, HEUN = Ending.FULL, Form.HEUN
 NOISE = np.random.default_rng(8).standard_normal(32)
 STEPS = (48, 192)  # one slope over two octaves
+FINE = 300  # of Runge-Kutta's fourth order, which then errs by 1e-9 at most
 WITHIN = 0.25
 SLOPED = [
     DPMpp2M(0),
@@ -66,7 +67,7 @@ SLOPED = [
 @pytest.mark.parametrize("solver", SLOPED, ids=str)
 def test_order_between_two_levels(solver):
     """Even in log SNR from 10 to 0.1, where blocks of three have their order, too."""
-    found = strong_errors(solver, between_levels(Linear(), 10.0, 0.1), DATA, NOISE, STEPS)
+    found = strong_errors(solver, between_levels(Linear(), 10.0, 0.1), DATA, NOISE, STEPS, FINE)
     np.testing.assert_allclose(found.slopes, solver.order, atol=WITHIN)
 
 
@@ -75,29 +76,29 @@ def test_order_between_two_levels(solver):
 )
 def test_order_on_a_flow(solver):
     """Even in t from 0.98 to 0.05: uneven in log SNR, but smooth."""
-    found = strong_errors(solver, between_times(Flow(), 0.98, 0.05), DATA, NOISE, STEPS)
+    found = strong_errors(solver, between_times(Flow(), 0.98, 0.05), DATA, NOISE, STEPS, FINE)
     np.testing.assert_allclose(found.slopes, solver.order, atol=WITHIN)
 
 
 @pytest.mark.parametrize("solver", [DPMpp2M(0), DPMpp2S(), DPMSolver2(), DPMSolver3M(0)], ids=str)
 def test_the_first_step_out_of_pure_noise_costs_no_order_up_to_two(solver):
-    found = strong_errors(solver, between_times(Flow(), 1.0, 0.05), DATA, NOISE, STEPS)
+    found = strong_errors(solver, between_times(Flow(), 1.0, 0.05), DATA, NOISE, STEPS, FINE)
     np.testing.assert_allclose(found.slopes, solver.order, atol=WITHIN)
 
 
 def test_a_last_step_of_order_one_leaves_order_two():
     """Its error is the square of its own length: blocks of 3, 3, .., 2, 1."""
     path = between_levels(Linear(), 10.0, 0.1)
-    found = strong_errors(DPMppBlocks(3), path, DATA, NOISE, (96, 384))
+    found = strong_errors(DPMppBlocks(3), path, DATA, NOISE, (96, 384), FINE)
     assert found.slopes[-1] < 2.4
-    whole = strong_errors(DPMppBlocks(3, ending=FULL), path, DATA, NOISE, (96, 384))
+    whole = strong_errors(DPMppBlocks(3, ending=FULL), path, DATA, NOISE, (96, 384), FINE)
     assert whole.errors[-1] < 0.4 * found.errors[-1]
 
 
 def test_three_points_err_less_than_two():
     path = between_levels(VE(), 10.0, 0.1)
     for three, two in ((DPMpp3M(0), DPMpp2M(0)), (DPMSolver3M(0), DPMSolver2M(0))):
-        errors = [strong_errors(s, path, DATA, NOISE, (48,)).errors[0] for s in (three, two)]
+        errors = [strong_errors(s, path, DATA, NOISE, (48,), FINE).errors[0] for s in (three, two)]
         assert errors[0] < 0.5 * errors[1]
 
 

@@ -210,7 +210,7 @@ def test_steps_on_a_constant_estimate_may_be_cut(eta):
 def test_ends_are_points_of_infinite_log_snr():
     grid = Grid(np.array([0.0, 0.6, 1.0]), np.array([1.0, 0.8, 0.0]), np.zeros(3), 1.0)
     assert [is_end(grid[i]) for i in range(3)] == [True, False, True]
-    assert (length(grid, 0), length(grid, 1)) == (math.inf, math.inf)
+    assert [length(grid[i], grid[i + 1]) for i in range(2)] == [math.inf, math.inf]
     assert shrinkage(grid[0], grid[1]) == shrinkage(grid[1], grid[2]) == 0.0
     assert Drift(CLEAN, 1.0).keep(grid[0], grid[1]) == (0.0, 0.6)
     assert Drift(CLEAN).keep(grid[1], grid[2]) == (0.0, 1.0)
