@@ -166,7 +166,9 @@ class Stretched:
         flow = _flow(self, schedule)
         t = self.spacing.grid(flow, steps).sigma[:-1]
         if t[-1] >= 1.0:
-            raise InvalidInput(f"{self} needs at least 2 steps: the only one starts at t = 1.")
+            raise InvalidInput(
+                f"{self} stretches the times after the first. Ask for at least 2 steps."
+            )
         stretched = 1.0 - (1.0 - t) * ((1.0 - self.terminal) / (1.0 - t[-1]))
         return visit(flow, flow.time_scale * stretched, Final.ZERO)
 
