@@ -38,7 +38,8 @@ class Case:
     solver: ours. grid: where it runs. parametrisation: what the network answers.
     source: who says what it should be, as "diffusers DEISMultistepScheduler" or a paper's equation.
     reference: (network, draws) -> final latent in network coordinates; the first draw is the
-        initial noise of variance 1 and network(latent, model_time) answers in float64.
+        initial noise of variance 1, or the source where the solver has one, and
+        network(latent, model_time) answers in float64.
     settings: what else the source was told, for readers.
     tolerance: relative, in float64; more than 1e-12 needs its reason beside it.
     """
@@ -73,7 +74,9 @@ class Case:
         def answer(latent: np.ndarray, time: float, *_: object) -> np.ndarray:
             return network(latent.astype(np.float64), time).astype(dtype)
 
-        return execute(self.table(), LAYOUT, answer, noise).latent.astype(np.float64)
+        externals = {"source": noise[0]} if "source" in self.table().externals else {}
+        found = execute(self.table(), LAYOUT, answer, noise, externals)
+        return found.latent.astype(np.float64)
 
     def theirs(self, seed: int) -> np.ndarray:
         """The reference's final latent."""

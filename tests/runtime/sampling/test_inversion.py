@@ -20,6 +20,9 @@ from denoisert.runtime.sampling.solvers import (
     DDIM,
     EDICT,
     Begin,
+    DPMpp2M,
+    DPMpp2MSDE,
+    DPMSolver2M,
     Euler,
     EulerAncestral,
     FlowEuler,
@@ -129,10 +132,16 @@ def level_grid(steps):
 
 @pytest.mark.parametrize(
     ("solver", "told", "order"),
-    [(DDIM(), Told.OWN, 1), (DDIM(), Told.NEXT, 1), (Euler(), Told.OWN, 1)],
+    [
+        (DDIM(), Told.OWN, 1),
+        (DDIM(), Told.NEXT, 1),
+        (Euler(), Told.OWN, 1),
+        (DPMpp2M(0), Told.OWN, 2),
+        (DPMSolver2M(0), Told.OWN, 2),
+    ],
     ids=str,
 )
-def test_inverting_ddim_comes_back_at_first_order(solver, told, order):
+def test_inverting_comes_back_at_the_solvers_order(solver, told, order):
     errors = []
     for steps in (48, 96, 192):
         grid, lookup = level_grid(steps)
@@ -208,6 +217,7 @@ def test_the_encoded_path_has_the_forward_marginals():
     [
         (lambda: Inverse(Heun()), r"Heun\(\) cannot be inverted\. Solvers that can: DDIM"),
         (lambda: Inverse(EulerAncestral()), "cannot be inverted"),
+        (lambda: Inverse(DPMpp2MSDE()).rows(GRID), "as it draws noise"),
         (lambda: Inverse(DDIM(0.5)).rows(GRID), "as it draws noise.*NoiseEncoder"),
         (lambda: Inverse(BDIA(0.0)).rows(GRID), "which has no exact inverse"),
         (lambda: EDICT().rows(Trailing().grid(Flow(), 4)), "divides by alpha, which is 0"),
