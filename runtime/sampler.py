@@ -19,6 +19,7 @@ from denoisert.runtime.sampling.solvers import Solver
 from denoisert.runtime.sampling.table import SamplerTable
 
 CACHED_TABLES = 128
+SOURCE = "source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +128,27 @@ def compile_table(sampler: Sampler, card: Card) -> SamplerTable:
     """
     grid = sampler.grid(card)
     rows = sampler.solver.rows(grid)
+    _check_externals(sampler, rows.basis.externals)
     _check_times(card, [point.model_time for point in rows.points])
     if sampler.previews:
         rows = with_previews(rows, sampler.previews)
     return fold(rows, card.training.parametrisation, sampler.guidance)
+
+
+def _check_externals(sampler: Sampler, names: tuple[str, ...]) -> None:
+    """Refuse a table that reads what the request has not given."""
+    given = {SOURCE} if sampler.strength is not None else set()
+    missing = [name for name in names if name not in given]
+    if missing == [SOURCE]:
+        raise InvalidInput(
+            f"{sampler.solver} starts from a given latent and the request has none. Pass "
+            "start=Start(latent, 1.0)."
+        )
+    if missing:
+        raise InvalidInput(
+            f"{sampler.solver} reads {', '.join(map(repr, missing))}, which a request cannot give "
+            "yet. Run its table with denoisert.runtime.sampling.oracle.execute."
+        )
 
 
 def _check_times(card: Card, times: list[float]) -> None:

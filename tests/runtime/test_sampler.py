@@ -10,12 +10,16 @@ from denoisert.runtime import (
     CFG,
     DDIM,
     Begin,
+    Bounded,
+    Clip,
     DPMpp2M,
     DropLast,
     Euler,
     Heun,
+    Inverse,
     Karras,
     Levels,
+    NoiseReplay,
     Request,
     ResolutionShifted,
     Respaced,
@@ -192,3 +196,22 @@ def test_a_network_of_whole_times_is_asked_at_whole_times():
     assert np.array_equal(table.model_time, np.round(table.model_time))
     with pytest.raises(InvalidInput, match=r"takes whole numbers \(int64\).*Trailing"):
         compile_table(Sampler(DDIM(), Karras(), 7, Unguided()), card)
+
+
+def test_solvers_that_start_from_a_latent_want_one():
+    sampler = Sampler(Inverse(Euler()), Trailing(), 4, Unguided())
+    with pytest.raises(InvalidInput, match=r"the request has none\. Pass start=Start"):
+        compile_table(sampler, CARD)
+    table = compile_table(replace(sampler, strength=1.0), CARD)
+    assert table.externals == ("source",)
+    assert table.draws.sum() == 0
+    recorded = Sampler(NoiseReplay(), Trailing(), 4, Unguided(), 1.0)
+    with pytest.raises(InvalidInput, match=r"reads 'recorded', which a request cannot give yet"):
+        compile_table(recorded, CARD)
+
+
+def test_a_bound_of_the_solver_is_the_tables():
+    bounded = Sampler(Bounded(Euler(), Clip(-0.5, 0.5)), Trailing(), 4, Unguided())
+    assert compile_table(bounded, CARD).operation[1:, 0].tolist() == [1] * 4
+    plain = replace(bounded, solver=Euler())
+    assert not compile_table(plain, CARD).operation.any()

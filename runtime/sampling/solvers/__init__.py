@@ -5,7 +5,7 @@ from denoisert.runtime.sampling.solvers.bounded import Bounded
 from denoisert.runtime.sampling.solvers.bridge import ResidualBridge
 from denoisert.runtime.sampling.solvers.butcher import Scheme
 from denoisert.runtime.sampling.solvers.consistency import LCM, TCD, ConsistencyMultistep
-from denoisert.runtime.sampling.solvers.coupled import BDIA, EDICT, Begin
+from denoisert.runtime.sampling.solvers.coupled import BDIA, EDICT, Latents
 from denoisert.runtime.sampling.solvers.ddim import DDIM, Euler, EulerAncestral
 from denoisert.runtime.sampling.solvers.ddpm import DDPM, Variance
 from denoisert.runtime.sampling.solvers.deis import DEIS
@@ -79,7 +79,6 @@ __all__ = [
     "PNDM",
     "RES",
     "TCD",
-    "Begin",
     "Bounded",
     "ConsistencyMultistep",
     "Correction",
@@ -116,6 +115,7 @@ __all__ = [
     "Heun",
     "InterpolantSDE",
     "Inverse",
+    "Latents",
     "Nodes",
     "NoiseCorrected",
     "NoiseEncoder",

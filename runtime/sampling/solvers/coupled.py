@@ -20,7 +20,7 @@ from denoisert.runtime.sampling.solvers.inversion import Told, upward
 SECOND = "second"
 
 
-class Begin(Enum):
+class Latents(Enum):
     """What a run starts from.
 
     ONE: noise, or the source, in the place of both latents. PAIR: the source and the external
@@ -31,7 +31,7 @@ class Begin(Enum):
     PAIR = "pair"
 
     def __repr__(self) -> str:
-        return f"Begin.{self.name}"
+        return f"Latents.{self.name}"
 
 
 def _ddim(now: Point, after: Point) -> tuple[float, float]:
@@ -45,9 +45,9 @@ def _ddim(now: Point, after: Point) -> tuple[float, float]:
     return ratio, after.sigma - ratio * now.sigma
 
 
-def _start(grid: Grid, begin: Begin) -> tuple[Program, Vector]:
+def _start(grid: Grid, begin: Latents) -> tuple[Program, Vector]:
     """A program of two registers and the vector of its second latent before the first stage."""
-    if begin is Begin.ONE:
+    if begin is Latents.ONE:
         program = Program(grid, registers=2)
         return program, program.basis.registers[0]
     program = Program.from_source(grid, registers=2, externals=(SECOND,))
@@ -79,7 +79,7 @@ class EDICT:
     evaluations_per_step: ClassVar[int] = 2
 
     p: float = 0.93
-    begin: Begin = Begin.ONE
+    begin: Latents = Latents.ONE
 
     def __post_init__(self) -> None:
         if not 0.0 < self.p <= 1.0:
@@ -94,7 +94,7 @@ class EDICT:
         program, y = _start(grid, self.begin)
         basis, p = program.basis, self.p
         (first, second), noise = basis.registers, basis.noise
-        if self.begin is Begin.PAIR:  # the first stage asks about y
+        if self.begin is Latents.PAIR:  # the first stage asks about y
             program.begin([basis.external(1), basis.external(0)])
             y = second
         for step in range(grid.steps):
@@ -156,7 +156,7 @@ class BDIA:
     evaluations_per_step: ClassVar[int] = 1
 
     gamma: float = 1.0
-    begin: Begin = Begin.ONE
+    begin: Latents = Latents.ONE
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.gamma <= 1.0:
@@ -176,9 +176,9 @@ class BDIA:
         program, _ = _start(grid, self.begin)
         basis = program.basis
         (x, before), noise = basis.registers, basis.noise
-        if self.begin is Begin.PAIR:
+        if self.begin is Latents.PAIR:
             program.begin([basis.external(1), basis.external(0)])
-        for step in range(int(self.begin is Begin.PAIR), grid.steps):
+        for step in range(int(self.begin is Latents.PAIR), grid.steps):
             now, after = grid[step], grid[step + 1]
             a, b = _ddim(now, after)
             moved = a * x + b * noise
@@ -191,7 +191,7 @@ class BDIA:
     def inverse_rows(self, grid: Grid, told: Told) -> Rows:
         """The exact inverse; its first step up is DDIM's. R_0 ends at the first point.
 
-        Tape 0 holds the latent at the second point, which `Begin.PAIR` needs.
+        Tape 0 holds the latent at the second point, which `Latents.PAIR` needs.
         """
         if self.gamma == 0.0 or grid.steps < 2:
             raise InvalidInput(

@@ -19,7 +19,6 @@ from denoisert.runtime.sampling.solvers import (
     BDIA,
     DDIM,
     EDICT,
-    Begin,
     DPMpp2M,
     DPMpp2MSDE,
     DPMSolver2M,
@@ -28,6 +27,7 @@ from denoisert.runtime.sampling.solvers import (
     FlowEuler,
     Heun,
     Inverse,
+    Latents,
     NoiseEncoder,
     NoiseReplay,
     Told,
@@ -67,7 +67,7 @@ def test_edict_comes_back_exactly(p, parametrisation):
     up = run(Inverse(EDICT(p)), GRID, answer, {"source": given}, (), parametrisation)
     assert np.abs(up.latent - given).max() > 0.1
     pair = {"source": up.latent, "second": up.tapes[0][0]}
-    down = run(EDICT(p, Begin.PAIR), GRID, answer, pair, (), parametrisation)
+    down = run(EDICT(p, Latents.PAIR), GRID, answer, pair, (), parametrisation)
     np.testing.assert_allclose(down.latent, given, rtol=0, atol=1e-11)
     assert up.evaluations == down.evaluations == 24
 
@@ -79,7 +79,7 @@ def test_bdia_comes_back_exactly(gamma, final):
     grid = Trailing(final).grid(Linear(), 8)
     up = run(Inverse(BDIA(gamma)), grid, answer, {"source": given})
     pair = {"source": up.latent, "second": up.tapes[0][0]}
-    down = run(BDIA(gamma, Begin.PAIR), grid, answer, pair)
+    down = run(BDIA(gamma, Latents.PAIR), grid, answer, pair)
     np.testing.assert_allclose(down.latent, given, rtol=0, atol=1e-11 * np.abs(up.latent).max())
     assert up.evaluations == 8
     assert down.evaluations == 7
@@ -89,7 +89,7 @@ def test_edict_is_the_papers():
     """Written out for a pair of latents, equations 12 and 13."""
     answer, (x, y) = random_network(5), (picture(6), picture(7))
     pair, p = {"source": x, "second": y}, 0.9
-    found = run(EDICT(p, Begin.PAIR), GRID, answer, pair).latent
+    found = run(EDICT(p, Latents.PAIR), GRID, answer, pair).latent
     for step in range(12):
         now, after = GRID[step], GRID[step + 1]
         a = after.alpha / now.alpha
