@@ -155,7 +155,7 @@ def test_a_name_inside_a_value_is_an_object_not_a_variable():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"name": "plms"}, "'plms' is unknown here.*ddim"),
+        ({"name": "warp"}, "'warp' is unknown here.*ddim"),
         ({"name": "ddim", "etta": 0.5}, "ddim has no field 'etta'.*eta"),
         ({"name": "heun", "eta": 0.5}, "Its fields: none"),
         ({"name": "ddim", "eta": "0.5"}, "ddim.eta = '0.5' must be of type float"),
