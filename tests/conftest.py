@@ -30,6 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not HAS_GPU and item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+    if not HAS_GPU and any("kernel_device" in getattr(item, "fixturenames", ()) for item in items):
+        from tests.interpreter import quicken  # Triton, before anything is launched
+
+        quicken()
 
 
 @pytest.fixture(
