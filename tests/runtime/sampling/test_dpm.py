@@ -183,6 +183,8 @@ def test_draws():
         assert solver.rows(kept).draws.tolist() == [1] * 7, solver
     assert DPMppSDE().rows(zero).draws.tolist() == [1] * 11 + [0]
     assert DPMpp2SAncestral().rows(kept).draws.tolist() == [1] + [0, 1] * 6
+    # orders 3, 2, 1 of noise down to the last noisy level and never below it
+    assert DPMFast(1.0).rows(kept).draws.tolist() == [1, 0, 0, 1, 0, 1, 0]
     for solver in DETERMINISTIC:
         assert not solver.rows(zero).draws[1:].any()
 
