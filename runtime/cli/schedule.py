@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from denoisert.runtime.sampling.schedules.optimise import ErrorCurve, Objective
 
 ORACLES = ("mixture", "gaussian", "finite")
-OBJECTIVES = ("klub", "variance")
+OBJECTIVES = ("variance", "klub")
 STEPS = 10
 SAMPLES, POINTS = 16, 4096
 LEVELS, FINE_LEVELS = 32, 200
@@ -51,8 +51,8 @@ def add(subparsers: Subparsers) -> None:
         "--objective",
         choices=OBJECTIVES,
         default=OBJECTIVES[0],
-        help="what is made small: the published bound for the SDE (default), or the variance that "
-        "first-order steps of the ODE lose",
+        help="what is made small: the variance that first-order steps of the ODE lose (default), "
+        "or the published bound for the SDE",
     )
     parser.add_argument(
         "--keep-last", action="store_true", help="end at the least level instead of 0"

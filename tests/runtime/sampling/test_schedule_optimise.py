@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from denoisert.runtime.errors import InvalidInput
-from denoisert.runtime.sampling.oracle import Gaussian, Mixture
+from denoisert.runtime.measure.subject import OracleSubject
+from denoisert.runtime.sampling.oracle import Gaussian, Mixture, sliced_wasserstein
 from denoisert.runtime.sampling.schedules import EDM, Exponential, Final, Karras, Levels
 from denoisert.runtime.sampling.schedules.optimise import (
     ErrorCurve,
@@ -15,6 +16,7 @@ from denoisert.runtime.sampling.schedules.optimise import (
     measure,
     optimise,
 )
+from denoisert.runtime.sampling.solvers import DDIM
 
 LOW, HIGH = 0.002, 80.0
 SPREAD = 0.5  # c, the standard deviation of the data
@@ -125,6 +127,23 @@ def test_on_a_mixture_it_costs_less_than_karras_and_exponential(objective):
     for spacing in (Karras(), Exponential()):
         levels = spacing.grid(EDM(0.01, 20.0), 11).sigma[:-1]
         assert found < 0.99 * cost(curve, levels, objective)
+
+
+@pytest.mark.parametrize("steps", [6, 10, 20])
+def test_first_order_steps_err_less_on_a_mixture(steps):
+    rng = np.random.default_rng(5)
+    clean = np.asarray(MIXTURE.sample(rng, 4000)).reshape(-1, 2)
+    curve = measure(answers(MIXTURE), clean, np.geomspace(0.02, 80.0, 120), seed=6)
+
+    def tried(spacing):
+        data = OracleSubject(MIXTURE, 2, EDM(), spacing, points=512, seed=0, fine=300)
+        found, truth = data.samples(DDIM(), steps), data.truth(DDIM(), steps)
+        rms = float(np.sqrt(np.mean(np.square(found - truth))))
+        return np.array([rms, sliced_wasserstein(found, truth)])
+
+    ours = tried(optimise(curve, steps))
+    assert np.all(ours < 0.8 * tried(Karras(sigma_min=0.02)))
+    assert np.all(ours < 0.8 * tried(Exponential(sigma_min=0.02)))
 
 
 def test_levels_without_any_error_cost_nothing():
