@@ -14,7 +14,7 @@ def slope(x, sigma, denoised):
     return (x - denoised) / sigma.reshape(-1, *[1] * (x.ndim - 1))
 
 
-def euler(model, x, sigmas, extra_args=None, callback=None, disable=None, churn=0.0):
+def euler(model, x, sigmas, *, extra_args=None, callback=None, disable=None, churn=0.0):
     ones = x.new_ones([x.shape[0]])
     for i in range(len(sigmas) - 1):
         raised = sigmas[i] * (1.0 + churn)
