@@ -39,8 +39,8 @@ class Objective(Enum):
     what first-order steps of the probability flow lose of the variance, sum of
     -log(1 - (1 - r / s)^2 W(s) / (P + r^2)) / 2, P that of the data. On Gaussian data of standard
     deviation c, t = c tan(angle), the first is least where log sin(angle) is even and the second
-    where the angle is even. On known data 10 first-order steps with the second err 0.5 to 0.7
-    times as much as with Karras' levels; the first puts many steps where the data have little left to say.
+    where the angle is even. On known data 10 first-order steps with the second err 0.5 to 0.7 times
+    as much as with Karras' levels; the first puts many steps where little is left to say.
     """
 
     KLUB = "klub"
