@@ -31,14 +31,21 @@ SHAPE = (1, 3, 2, 3)
 ELEMENTS = 18
 WIDTH = 24
 TOLERANCE = 1e-10
+SCALES = tuple(8.0**power for power in range(9))
+AT_WORK = 1e-3  # relative difference that a bound makes when it is at work
 
 
 class RandomNetwork:
-    """A fixed random network of one hidden layer; it is nobody's exact denoiser."""
+    """A fixed random network of one hidden layer; it is nobody's exact denoiser.
 
-    def __init__(self, generator: np.random.Generator) -> None:
+    Args:
+        generator: of its weights.
+        scale: factor of its output.
+    """
+
+    def __init__(self, generator: np.random.Generator, scale: float = 1.0) -> None:
         self._first = generator.standard_normal((WIDTH, ELEMENTS)) / 4
-        self._last = generator.standard_normal((ELEMENTS, WIDTH)) / 4
+        self._last = scale * generator.standard_normal((ELEMENTS, WIDTH)) / 4
         self._bias, self._speed = generator.standard_normal((2, WIDTH))
 
     def __call__(self, latent: Array, time: float) -> Array:
@@ -54,9 +61,11 @@ class Trial:
 
     Args:
         seed: of all of them.
+        scale: of the network's output.
     """
 
     seed: int
+    scale: float = 1.0
     network: RandomNetwork = field(init=False)
     noise: list[Array] = field(init=False)
     inputs: list[Array] = field(default_factory=list, init=False)
@@ -64,7 +73,7 @@ class Trial:
 
     def __post_init__(self) -> None:
         self._generator = np.random.default_rng(self.seed)
-        self.network = RandomNetwork(self._generator)
+        self.network = RandomNetwork(self._generator, self.scale)
         self.noise = [self._generator.standard_normal(ELEMENTS)]
 
     def draw(self, index: int) -> Array:
@@ -135,12 +144,35 @@ def verify_registers(
     return _compare(source, f"the sample after stage {len(inputs) - 1}", final, expected)
 
 
-def verify_rows(source: Source, rows: Rows, start: Start, seed: int) -> float:
+def verify_rows(source: Source, rows: Rows, start: Start, seed: int, scale: float = 1.0) -> float:
     """Compare the folded table's sample with the source's; returns and raises as above."""
-    trial = Trial(seed)
+    trial = Trial(seed, scale)
     expected = trial.sample(source)
     found = run_rows(source, rows, start, trial)
     return _compare(source, "the sample of the table", found, expected)
+
+
+def active_scale(source: Source, bare: Rows, start: Start, seed: int) -> float:
+    """A scale of the network at which what bounds the source's clean estimate is at work.
+
+    Args:
+        source: with its bound.
+        bare: its rows without.
+        start: of the runs.
+        seed: of the trials.
+
+    Raises:
+        ParityError: no scale makes a difference.
+    """
+    for scale in SCALES:
+        trial = Trial(seed, scale)
+        expected = trial.sample(source)
+        if relative(run_rows(source, bare, start, trial), expected) > AT_WORK:
+            return scale
+    raise ParityError(
+        f"{source.name} says that it bounds its clean estimate, and even a network of size "
+        f"{SCALES[-1]:g} shows nothing of it. Switch its clipping off."
+    )
 
 
 def run_rows(source: Source, rows: Rows, start: Start, trial: Trial) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from denoisert.export.probe.canonical import Spelling, Start, canonical, clean, merged
-from denoisert.export.probe.check import verify_registers, verify_rows
+from denoisert.export.probe.check import active_scale, verify_registers, verify_rows
 from denoisert.export.probe.convention import Convention, Scheduler
 from denoisert.export.probe.function import FunctionSource
 from denoisert.export.probe.meaning import OFF_PATH, fits, straying
@@ -18,7 +18,7 @@ from denoisert.export.probe.realisation import Realisation, realise
 from denoisert.export.probe.scheduler import Levels, SchedulerSource
 from denoisert.export.probe.source import Source
 from denoisert.export.probe.trace import Trace, trace
-from denoisert.runtime.errors import ExportError, InvalidTable, ParityError
+from denoisert.runtime.errors import ExportError, InvalidTable, ParityError, UnsupportedOperator
 from denoisert.runtime.sampling.operations import Clip, DynamicThreshold, EstimateOperation
 from denoisert.runtime.sampling.schedules import NoiseSchedule
 
@@ -84,7 +84,7 @@ def probe_source(source: Source, *, start: Start = Start.NOISE) -> Probed:
     """Import any source; see `probe_scheduler`."""
     if not isinstance(source, SchedulerSource):
         return _plain(source, start)
-    choices = _operations(source.made())
+    choices = [] if _is_linear(source) else _operations(source.made())
     bare = replace(source, prepare=_bare) if choices else source
     if source.convention is None:
         found = _understood(bare, start)
@@ -146,13 +146,14 @@ def _with_operation(
     """The scheduler without its operation, and the first choice that gives it back."""
     plain = _plain(bare, start)
     _, realisation = registers(bare)
+    scale = active_scale(source, plain.pinned, start, SEED + 2)
     failures: list[str] = []
     for spelling, operation in choices:
         rows = canonical(
             realisation, bare.marks(), bare.meaning, start, bound=operation, spelling=spelling
         )
         try:
-            error = verify_rows(source, rows, start, SEED + 2)
+            error = verify_rows(source, rows, start, SEED + 2, scale)
         except (ParityError, InvalidTable) as failure:
             failures.append(str(failure))
             continue
@@ -161,6 +162,17 @@ def _with_operation(
         f"{plain.name} changes its clean estimate in a way that no operation of a table gives: "
         f"{failures[-1]} Switch its clipping off."
     )
+
+
+def _is_linear(source: SchedulerSource) -> bool:
+    """Whether the scheduler leaves its clean estimate alone, whatever its configuration says."""
+    if not _operations(source.made()):
+        return True
+    try:
+        trace(source)
+    except UnsupportedOperator:
+        return False
+    return True
 
 
 def _bare(scheduler: Scheduler) -> None:
@@ -180,5 +192,5 @@ def _operations(scheduler: Scheduler) -> list[Choice]:
     elif config.get("clip_sample"):
         bound = float(config.get("clip_sample_range", 1.0))
         kinds = [lambda rederive: Clip(-bound, bound, rederive)]
-    spellings = ((Spelling.LATENT, True), (Spelling.ESTIMATES, False), (Spelling.LATENT, False))
+    spellings = ((Spelling.LATENT, True), (Spelling.ESTIMATES, False))
     return [(spelling, kind(flag)) for kind in kinds for spelling, flag in spellings]

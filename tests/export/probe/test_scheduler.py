@@ -6,7 +6,7 @@ import torch
 
 from denoisert.export.probe import Start, probe_scheduler
 from denoisert.export.probe.convention import Convention
-from denoisert.runtime.errors import ExportError
+from denoisert.runtime.errors import ExportError, ParityError
 from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.guidance import CFG, Unguided
@@ -90,6 +90,39 @@ def test_a_bounded_clean_estimate_becomes_an_operation(case):
     assert probed.registers == case.registers
     is_threshold = case.config.get("thresholding", False)
     assert isinstance(probed.pinned.bound, DynamicThreshold if is_threshold else Clip)
+
+
+def test_a_bound_that_is_never_applied_is_none():
+    """CogVideoX's DDIM has clip_sample in its configuration and no clipping in its step."""
+    probed = import_it(Case("ddim_cogvideox", 1, {"prediction_type": "v_prediction"}))
+    assert probed.pinned.bound is None
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+def test_a_wide_bound_is_tried_where_it_is_at_work(is_used):
+    """At +-300 nothing is clipped on small latents, and either choice would pass there."""
+    config = {"clip_sample_range": 300.0}
+    probed = import_it(Case("ddim", 1, config, {"use_clipped_model_output": is_used}))
+    assert probed.pinned.bound == Clip(-300.0, 300.0, rederive=is_used)
+
+
+def test_a_bound_of_another_kind_is_refused():
+    """It scales its latents, too, where it clips."""
+    case = Case("ddim", 1)
+
+    def build():
+        scheduler = case.build(STEPS)
+        scheduler.register_to_config(clip_sample_range=1.0)
+        inner = scheduler.step
+
+        def step(output, time, x):
+            return inner(output, time, 1.5 * x if scheduler.config.clip_sample else x)
+
+        scheduler.step = step
+        return scheduler
+
+    with pytest.raises(ParityError, match=r"no operation of a table gives.*Switch its clipping"):
+        probe_scheduler(build)
 
 
 @pytest.mark.slow
