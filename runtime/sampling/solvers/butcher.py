@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator
 from enum import Enum
 from functools import cache
-from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +134,7 @@ def order(table: Table) -> int:
         matrix[row, : len(values)] = values
     weights = np.array(table[-1])
     for size in range(2, HIGHEST_ORDER + 1):
-        for tree in _trees(size):
+        for tree in trees(size):
             share = 1.0 / _density(tree)
             if abs(weights @ _elementary(tree, matrix) - share) > ROUNDING:
                 return size - 1
@@ -143,21 +142,19 @@ def order(table: Table) -> int:
 
 
 @cache
-def _trees(size: int) -> tuple[Tree, ...]:
+def trees(size: int) -> tuple[Tree, ...]:
     """Rooted trees of `size` vertices, each the sorted tuple of what hangs from its root."""
-    return tuple(sorted(set(_forests(size - 1, size - 1))))
+    if size == 1:
+        return ((),)
+    return tuple(sorted({grown for tree in trees(size - 1) for grown in _grown(tree)}))
 
 
-def _forests(size: int, largest: int) -> Iterator[Tree]:
-    """Multisets of trees of `largest` vertices or fewer, `size` vertices in all."""
-    if size == 0:
-        yield ()
-        return
-    for head in range(1, min(size, largest) + 1):
-        for count in range(1, size // head + 1):
-            for equal in combinations_with_replacement(_trees(head), count):
-                for rest in _forests(size - head * count, head - 1):
-                    yield tuple(sorted((*equal, *rest)))
+def _grown(tree: Tree) -> Iterator[Tree]:
+    """The tree with one more leaf, at every vertex."""
+    yield tuple(sorted((*tree, ())))
+    for index, child in enumerate(tree):
+        for grown in _grown(child):
+            yield tuple(sorted((*tree[:index], grown, *tree[index + 1 :])))
 
 
 def _size(tree: Tree) -> int:

@@ -47,7 +47,7 @@ class Restart:
         InvalidInput: an interval that does not rise or has no steps, a negative value, no table.
 
     Source: Xu et al. 2023, arXiv 2306.14878, algorithm 1, and its published code; the interval by
-    default is that of stable-diffusion-webui's "Restart".
+    default is that of "Restart" in AUTOMATIC1111's web interface.
     """
 
     intervals: tuple[Interval, ...] = ((0.1, 2.0, 1, 9),)

@@ -21,7 +21,7 @@ from denoisert.runtime.sampling.solvers import (
     RungeKutta,
     Scheme,
 )
-from denoisert.runtime.sampling.solvers.butcher import memory, nodes, order, transitions
+from denoisert.runtime.sampling.solvers.butcher import memory, nodes, order, transitions, trees
 from tests.runtime.sampling.multistep_trials import (
     ENDED,
     NOISE,
@@ -56,6 +56,11 @@ def test_order_conditions_find_the_order_of_every_scheme(scheme):
     assert order((*stages, tuple(moved / moved.sum()))) == 1
 
 
+def test_order_conditions_are_one_for_each_rooted_tree():
+    assert [len(trees(size)) for size in range(1, 7)] == [1, 1, 2, 4, 9, 20]
+    assert trees(3) == (((), ()), (((),),))
+
+
 def test_order_of_other_tables():
     assert order(EULER) == 1
     assert order(((0.5,), (0.5, 0.5))) == 1
@@ -64,12 +69,11 @@ def test_order_of_other_tables():
     assert order(rounded) == 1
 
 
-def test_order_six_is_where_the_conditions_end():
-    """Three steps of a method as one table of it have its order; Kutta's have 3."""
-    third = Scheme.KUTTA3.table
-    *stages, weights = [tuple(np.array(row) / 2) for row in third]
-    shifted = [(*weights, *row) for row in ((), *stages, weights)]
-    assert order((*stages, *shifted)) == 3
+def test_two_half_steps_as_one_table_have_the_methods_order():
+    for scheme in (Scheme.KUTTA3, Scheme.RK4):
+        *stages, weights = [tuple(np.array(row) / 2) for row in scheme.table]
+        second = [(*weights, *row) for row in ((), *stages, weights)]
+        assert order((*stages, *second)) == ORDERS[scheme]
 
 
 @pytest.mark.parametrize("kept", [0, 1])

@@ -21,7 +21,9 @@ STRONG = {"s_churn": 40.0, "s_tmin": 0.05, "s_tmax": 15.0, "s_noise": 1.003}
 FAST = {"s_churn": 4.0, "s_noise": 1.003}
 
 
-def churned(grid, correct, s_churn, s_noise, s_tmin=0.0, s_tmax=np.inf, parametrisation=EPS):
+def churned(
+    grid, correct, *, s_churn=0.0, s_noise=1.0, s_tmin=0.0, s_tmax=np.inf, parametrisation=EPS
+):
     """Algorithm 2 of Karras et al., with its correction or without."""
 
     def reference(network, draws):
@@ -119,7 +121,7 @@ CASES = [
     Case(
         EDMHeun(**STRONG), VP, EPS, "Karras et al. 2022, algorithm 2", churned(VP, True, **STRONG)
     ),
-    Case(EDMHeun(), VE, EPS, "Karras et al. 2022, algorithm 1", churned(VE, True, 0.0, 1.0)),
+    Case(EDMHeun(), VE, EPS, "Karras et al. 2022, algorithm 1", churned(VE, True)),
     diffusers(
         EDMEuler(3.0, 0.5, 40.0, 1.01, Compat.DIFFUSERS),
         "euler_discrete",

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from denoisert.runtime.sampling.grid import Grid
+from denoisert.runtime.sampling.operations import Clip
 from denoisert.runtime.sampling.schedules import (
     EDM,
     Exponential,
@@ -18,9 +19,11 @@ from denoisert.runtime.sampling.schedules import (
 )
 from denoisert.runtime.sampling.solvers import (
     DPM2,
+    Bounded,
     DPM2Ancestral,
     FlowHeun,
     FlowRungeKutta,
+    Heun,
     RungeKutta,
     Scheme,
 )
@@ -175,6 +178,15 @@ KARRAS_LAST = Karras(final=Final.SPACED).grid(Linear(), 8)
 CHURN = {"s_churn": 4.0, "s_noise": 1.003}
 
 CASES = [
+    diffusers(
+        Bounded(Heun(), Clip(-1.0, 1.0, rederive=True)),
+        "heun_discrete",
+        VP,
+        is_ve=True,
+        clip_sample=True,
+        **SCHEDULES[Linear()],
+        **TRAILING,
+    ),
     diffusers(DPM2(), "k_dpm_2_discrete", VP, is_ve=True, **SCHEDULES[Linear()], **TRAILING),
     diffusers(
         DPM2(),
