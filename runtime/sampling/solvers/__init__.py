@@ -37,8 +37,11 @@ from denoisert.runtime.sampling.solvers.dpm_singlestep import (
     DPMSolver2,
     DPMSolver3,
 )
+from denoisert.runtime.sampling.solvers.dpm_v3 import DPMSolverV3
+from denoisert.runtime.sampling.solvers.dpm_v3_arrays import Derivatives
 from denoisert.runtime.sampling.solvers.edm import EDMEuler, EDMHeun
 from denoisert.runtime.sampling.solvers.er_sde import ERSDE, NoiseScale, Quadrature
+from denoisert.runtime.sampling.solvers.evodiff import EVODiff, LastStep
 from denoisert.runtime.sampling.solvers.exponential import Slope
 from denoisert.runtime.sampling.solvers.flow import FlowEuler, FlowHeun, FlowRungeKutta
 from denoisert.runtime.sampling.solvers.flow_map import FlowMap, Shortcut, StepTold
@@ -90,6 +93,7 @@ __all__ = [
     "DPMSolver3",
     "DPMSolver3M",
     "DPMSolverBlocks",
+    "DPMSolverV3",
     "DPMpp2M",
     "DPMpp2MSDE",
     "DPMpp2S",
@@ -100,9 +104,11 @@ __all__ = [
     "DPMppBlocks",
     "DPMppBlocksSDE",
     "DPMppSDE",
+    "Derivatives",
     "Diffusion",
     "EDMEuler",
     "EDMHeun",
+    "EVODiff",
     "Ending",
     "Estimate",
     "Euler",
@@ -115,6 +121,7 @@ __all__ = [
     "Heun",
     "InterpolantSDE",
     "Inverse",
+    "LastStep",
     "Latents",
     "Nodes",
     "NoiseCorrected",
