@@ -56,19 +56,13 @@ def estimate_statistics(
         raise InvalidInput(f"{len(data)} samples; a regression needs at least 2.")
     rng = np.random.default_rng(seed)
     levels = np.asarray(half_logsnr, np.float64)
-    states = [_noised(point, data, rng) for point in _points(path, levels)]
     points = _points(path, levels)
-    linear = np.array(
-        [
-            _diagonal(noise_estimate, point, x, rng, probes, distance)
-            for point, x in zip(points, states, strict=True)
-        ]
-    )
+    states = [p.alpha * data + p.sigma * rng.standard_normal(data.shape) for p in points]
+    places = list(zip(points, states, strict=True))
+    linear = np.array([_diagonal(noise_estimate, *at, rng, probes, distance) for at in places])
     fitted = Statistics(levels, linear, 0.0 * linear, 0.0 * linear)
-    scale, bias = np.zeros_like(linear), np.zeros_like(linear)
-    for index, (point, x) in enumerate(zip(points, states, strict=True)):
-        values = _along(noise_estimate, fitted, path, point, x, distance)
-        scale[index], bias[index] = _regression(*values)
+    lines = [_regression(*_along(noise_estimate, fitted, path, *at, distance)) for at in places]
+    scale, bias = (np.array(values) for values in zip(*lines, strict=True))
     return Statistics(levels, linear, scale, bias)
 
 
@@ -79,10 +73,6 @@ def _points(path: Path, half_logsnr: Array) -> list[Point]:
     return [
         Point(float(a), float(s), float(t)) for a, s, t in zip(alpha, sigma, times, strict=True)
     ]
-
-
-def _noised(point: Point, data: Array, rng: np.random.Generator) -> Array:
-    return point.alpha * data + point.sigma * rng.standard_normal(data.shape)
 
 
 def _diagonal(

@@ -67,60 +67,71 @@ def derivatives(levels, g, is_divided):
     return [solved[i] * math.factorial(i + 1) for i in range(n)]
 
 
-def published(solver, grid, indexes, parametrisation, statistics, network, noise):
-    """Cumulative integrals from the first knot, states and noise estimates kept, x corrected."""
-    l, s, b = statistics.linear, statistics.scale, statistics.bias  # noqa: E741
-    big_l, big_s = cumulative(l), cumulative(s)
-    kernel = np.exp(big_l + big_s)
-    integral, big_b = cumulative(kernel), cumulative(np.exp(-big_s) * b)
-    big_c = cumulative(kernel * big_b)
+class Published:
+    """Cumulative integrals from the first knot, and the update that is made of them."""
 
-    def advance(xs, noises, nodes, target, is_divided):
-        i_s, i_t = indexes[nodes[0]], indexes[target]
-        g = []
-        for node in nodes:
-            i, point = indexes[node], grid[node]
-            f = (point.sigma * noises[node] - l[i] * xs[node]) / point.alpha
-            g.append(
-                np.exp(big_s[i_s] - big_s[i]) * f - np.exp(big_s[i_s]) * (big_b[i] - big_b[i_s])
-            )
-        alpha = grid[target].alpha
-        x = alpha / grid[nodes[0]].alpha * np.exp(big_l[i_s] - big_l[i_t]) * xs[nodes[0]]
-        x = x - alpha * np.exp(-big_l[i_t] - big_s[i_s]) * (integral[i_t] - integral[i_s]) * g[0]
-        rest = big_c[i_t] - big_c[i_s] - big_b[i_s] * (integral[i_t] - integral[i_s])
-        x = x - alpha * np.exp(-big_l[i_t]) * rest
-        levels = [KNOTS[indexes[node]] for node in nodes]
+    def __init__(self, grid, indexes, statistics):
+        self.grid, self.indexes, self.linear = grid, indexes, statistics.linear
+        self.l, self.s = cumulative(statistics.linear), cumulative(statistics.scale)
+        kernel = np.exp(self.l + self.s)
+        self.i, self.b = cumulative(kernel), cumulative(np.exp(-self.s) * statistics.bias)
+        self.c = cumulative(kernel * self.b)
+
+    def value(self, node, x, noise, origin):
+        """g of a node for an update from the index origin."""
+        i, point = self.indexes[node], self.grid[node]
+        f = (point.sigma * noise - self.linear[i] * x) / point.alpha
+        shift = np.exp(self.s[origin]) * (self.b[i] - self.b[origin])
+        return np.exp(self.s[origin] - self.s[i]) * f - shift
+
+    def moment(self, origin, end, n):
+        inside = slice(origin, end + 1)
+        power = (KNOTS[inside] - KNOTS[origin])[:, None] ** n / math.factorial(n)
+        exponent = self.l[inside] + self.s[inside] - self.l[origin] - self.s[origin]
+        values = np.exp(exponent) * power
+        return np.sum(0.5 * np.diff(KNOTS[inside])[:, None] * (values[1:] + values[:-1]), axis=0)
+
+    def advance(self, xs, noises, nodes, target, is_divided):
+        o, t = self.indexes[nodes[0]], self.indexes[target]
+        g = [self.value(node, xs[node], noises[node], o) for node in nodes]
+        alpha = self.grid[target].alpha
+        x = alpha / self.grid[nodes[0]].alpha * np.exp(self.l[o] - self.l[t]) * xs[nodes[0]]
+        x = x - alpha * np.exp(-self.l[t] - self.s[o]) * (self.i[t] - self.i[o]) * g[0]
+        rest = self.c[t] - self.c[o] - self.b[o] * (self.i[t] - self.i[o])
+        x = x - alpha * np.exp(-self.l[t]) * rest
+        levels = [KNOTS[self.indexes[node]] for node in nodes]
         for n, slope in enumerate(derivatives(levels, g, is_divided), 1):
-            inside = slice(i_s, i_t + 1)
-            power = (KNOTS[inside] - KNOTS[i_s])[:, None] ** n / math.factorial(n)
-            values = np.exp(big_l[inside] + big_s[inside] - big_l[i_s] - big_s[i_s]) * power
-            h = np.diff(KNOTS[inside])[:, None]
-            moment = np.sum(0.5 * h * (values[1:] + values[:-1]), axis=0)
-            x = x - alpha * np.exp(big_l[i_s] - big_l[i_t]) * moment * slope
+            x = x - alpha * np.exp(self.l[o] - self.l[t]) * self.moment(o, t, n) * slope
         return x
 
-    x, xs, noises, order = noise, [], [], 0
+
+def published(solver, grid, indexes, parametrisation, statistics, setting):
+    """The loop: states and noise estimates kept, x corrected, its noise estimate made to fit."""
+    network, x = setting
+    method = Published(grid, indexes, statistics)
+    xs, noises, order = [], [], 0
     for step in range(grid.steps):
-        now = grid[step]
+        now, linear = grid[step], statistics.linear[indexes[step]]
         output = network(x.reshape(SHAPE), now.model_time).reshape(-1)
         xs.append(x)
         noises.append(estimates(x, output, now, parametrisation)[1])
         corrected = order + (solver.corrector_derivatives is DIVIDED)
         if solver.corrector is Corrector.ON and corrected > 1:
             nodes = [step - 1, step, *range(step - 2, step - corrected, -1)]
-            new = advance(xs, noises, nodes, step, solver.corrector_derivatives is DIVIDED)
-            old = now.sigma * noises[-1] - l[indexes[step]] * xs[-1]
-            xs[-1] = new
-            noises[-1] = (old + l[indexes[step]] * new) / now.sigma
+            is_divided = solver.corrector_derivatives is DIVIDED
+            new = method.advance(xs, noises, nodes, step, is_divided)
+            old = now.sigma * noises[-1] - linear * xs[-1]
+            xs[-1], noises[-1] = new, (old + linear * new) / now.sigma
         order = min(step + 1, solver.order)
         if solver.ending is Ending.LOWERED:
             order = min(order, grid.steps - step)
         nodes = list(range(step, step - order, -1))
-        x = advance(xs, noises, nodes, step + 1, solver.derivatives is DIVIDED)
+        x = method.advance(xs, noises, nodes, step + 1, solver.derivatives is DIVIDED)
     return x
 
 
-def sample(solver, grid, parametrisation, statistics, network, noise, guidance=None):
+def sample(solver, grid, parametrisation, statistics, setting, guidance=None):
+    network, noise = setting
     table = fold(solver.rows(grid), parametrisation, guidance or Unguided())
     arrays = solver.externals(grid, statistics)
     assert set(arrays) == set(table.externals)
@@ -131,7 +142,7 @@ def sample(solver, grid, parametrisation, statistics, network, noise, guidance=N
     return execute(table, LAYOUT, answer, [noise], arrays).latent
 
 
-def setting(seed):
+def draw(seed):
     rng = np.random.default_rng(seed)
     return tanh_network(rng), rng.standard_normal(LAYOUT.elements)
 
@@ -148,39 +159,39 @@ EVERY = [
 @pytest.mark.parametrize("parametrisation", [EPS, V, X0], ids=lambda item: item.value)
 @pytest.mark.parametrize("solver", EVERY, ids=str)
 def test_random_statistics_give_the_published_sample(solver, parametrisation):
-    network, noise = setting(4)
+    network, noise = draw(4)
     statistics = random_statistics()
-    expected = published(solver, GRID, UNEVEN, parametrisation, statistics, network, noise)
-    assert_alike(sample(solver, GRID, parametrisation, statistics, network, noise), expected)
+    expected = published(solver, GRID, UNEVEN, parametrisation, statistics, (network, noise))
+    assert_alike(sample(solver, GRID, parametrisation, statistics, (network, noise)), expected)
 
 
 def test_a_flow_and_other_statistics():
     solver, indexes = DPMSolverV3(3, Corrector.ON), (0, 11, 20, 33, 45, 60)
     grid = on_knots(indexes, Flow())
     for seed in (1, 2):
-        network, noise = setting(seed)
+        network, noise = draw(seed)
         statistics = random_statistics(seed)
-        expected = published(solver, grid, indexes, FLOW, statistics, network, noise)
-        assert_alike(sample(solver, grid, FLOW, statistics, network, noise), expected)
+        expected = published(solver, grid, indexes, FLOW, statistics, (network, noise))
+        assert_alike(sample(solver, grid, FLOW, statistics, (network, noise)), expected)
 
 
 def test_guidance_of_one_network_changes_nothing():
     """Both branches answer the same: products are split over them and add up again."""
-    network, noise = setting(5)
+    network, noise = draw(5)
     solver, statistics = DPMSolverV3(3, Corrector.ON), random_statistics()
-    plain = sample(solver, GRID, V, statistics, network, noise)
-    guided = sample(solver, GRID, V, statistics, network, noise, CFG(3.0))
+    plain = sample(solver, GRID, V, statistics, (network, noise))
+    guided = sample(solver, GRID, V, statistics, (network, noise), CFG(3.0))
     assert_alike(guided, plain)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_statistics_of_the_clean_estimate_give_res(order):
     """f = -D; the trapezoids over 4000 levels are the exact integrals to 1e-6."""
-    network, noise = setting(6)
+    network, noise = draw(6)
     knots = np.linspace(VP[0].half_logsnr, VP[VP.steps].half_logsnr, 4001)
     statistics = Statistics.of_clean_estimate(knots, LAYOUT.elements)
     solver = DPMSolverV3(order, ending=Ending.FULL)
-    found = sample(solver, VP, EPS, statistics, network, noise)
+    found = sample(solver, VP, EPS, statistics, (network, noise))
     table = fold(RES(order).rows(VP), EPS, Unguided())
 
     def answer(latent, time, _):
@@ -196,9 +207,9 @@ def test_levels_between_knots():
     more = Statistics(finer, *(np.array(x) for x in zip(*map(statistics.at, finer), strict=True)))
     alpha, sigma = Linear().coordinates(np.exp(-np.array([-2.0, -1.23, 0.456, 1.789, 3.0])))
     grid = Grid(alpha, sigma, np.arange(5.0), 1.0)
-    network, noise = setting(7)
+    network, noise = draw(7)
     solver = DPMSolverV3(3, Corrector.ON)
-    one, other = (sample(solver, grid, V, item, network, noise) for item in (statistics, more))
+    one, other = (sample(solver, grid, V, item, (network, noise)) for item in (statistics, more))
     assert_alike(one, other)
 
 
@@ -221,7 +232,7 @@ def test_registers_products_and_externals():
 
 
 def test_a_source_latent_keeps_its_place():
-    network, noise = setting(8)
+    network, noise = draw(8)
     solver, statistics = DPMSolverV3(2, Corrector.ON), random_statistics()
     tail = on_knots((15, 24, 30, 41, 60)).tail(1.0)
     source = np.random.default_rng(1).standard_normal(LAYOUT.elements)
@@ -234,7 +245,7 @@ def test_a_source_latent_keeps_its_place():
     found = execute(table, LAYOUT, answer, [noise], arrays).latent
     start = tail.noise_gain * noise + tail.source_gain * source
     plain = on_knots((15, 24, 30, 41, 60))
-    assert_alike(found, sample(solver, plain, EPS, statistics, network, start))
+    assert_alike(found, sample(solver, plain, EPS, statistics, (network, start)))
 
 
 @pytest.mark.parametrize("positions", [[0.3, 0.9], [0.1, 0.7, -0.4], [0.0, 1.0, -0.5, -2.0]])
