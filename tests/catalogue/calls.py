@@ -20,7 +20,7 @@ def resolve(call: str) -> object:
     """
     if call.startswith(COMMAND):
         return _help(call.removeprefix(COMMAND))
-    names = {name: getattr(runtime, name) for name in runtime.__all__}
+    names = {name: getattr(runtime, name) for name in dir(runtime)}
     return eval(call, {"__builtins__": {}, "schedules": schedules, "oracle": oracle}, names)
 
 
