@@ -4,7 +4,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from denoisert.runtime.sampling.operations import DynamicThreshold
 from denoisert.runtime.sampling.schedules import Final, Flow, Karras, Linear, ScaledLinear, Trailing
+from denoisert.runtime.sampling.solvers import Bounded
 from denoisert.runtime.sampling.solvers.deis import DEIS
 from denoisert.runtime.sampling.solvers.res import RES, RESMultistep
 from tests.oracles.case import Case, diffusers
@@ -146,6 +148,18 @@ CASES = [
         V,
         solver_order=3,
         lower_order_final=False,
+        **SCHEDULES[Linear()],
+        **TRAILING,
+    ),
+    diffusers(
+        Bounded(DEIS(3), DynamicThreshold(0.9, 1.5, rederive=True)),
+        "deis_multistep",
+        Trailing(Final.LAST).grid(Linear(), 10),
+        V,
+        solver_order=3,
+        thresholding=True,
+        dynamic_thresholding_ratio=0.9,
+        sample_max_value=1.5,
         **SCHEDULES[Linear()],
         **TRAILING,
     ),

@@ -1,14 +1,15 @@
-"""SA-Solver beside diffusers, which has one modification where two points remain, our BH1."""
+"""SA-Solver beside diffusers, whose modification is our BH1, and beside integrals by quadrature."""
 
 import numpy as np
 
-from denoisert.runtime.sampling.schedules import Final, Linear, ScaledLinear, Trailing
+from denoisert.runtime.sampling.schedules import Final, Karras, Linear, ScaledLinear, Trailing
 from denoisert.runtime.sampling.solvers.dpm import Estimate
 from denoisert.runtime.sampling.solvers.exponential import Slope
 from denoisert.runtime.sampling.solvers.sa import SASolver
 from tests.oracles import float64
 from tests.oracles.case import Case, diffusers
 from tests.oracles.pair import EPS, LAYOUT, SCHEDULES, X0, V
+from tests.runtime.sampling.parity.exponential import estimates, integral, lagrange
 
 CLEAN, NOISE = Estimate
 NAMES = {CLEAN: "data_prediction", NOISE: "noise_prediction"}
@@ -54,6 +55,43 @@ def case(solver, schedule, steps, parametrisation, **config) -> Case:
     )
 
 
+def by_quadrature(solver, grid, parametrisation):
+    """The paper's predictor and corrector on D, each integral by Gauss-Legendre."""
+    rate = 1.0 + solver.eta**2
+
+    def advance(x, nodes, past, step, noise):
+        now, after = grid[step], grid[step + 1]
+        h = after.half_logsnr - now.half_logsnr
+        levels = [grid[node].half_logsnr for node in nodes]
+        mean = 0.0
+        for i, estimate in enumerate(past):
+            weight = integral(
+                lambda at, i=i: np.exp(-rate * (after.half_logsnr - at)) * lagrange(levels, i, at),
+                now.half_logsnr,
+                after.half_logsnr,
+            )
+            mean = mean + rate * weight * estimate
+        kept = np.exp(-(solver.eta**2) * h) * after.sigma / now.sigma * x
+        spread = after.sigma * np.sqrt(1 - np.exp(-2 * solver.eta**2 * h))
+        return kept + after.alpha * mean + spread * noise
+
+    def reference(network, draws):
+        x, last, past = grid.noise_gain * draws[0], None, []
+        for step in range(grid.steps):
+            now = grid[step]
+            past = [estimates(x, network(x, now.model_time), now, parametrisation)[0], *past]
+            if step:
+                count = min(solver.corrector, step + 1, grid.steps - step + 2)
+                nodes = range(step, step - count, -1)
+                x = advance(last, nodes, past[:count], step - 1, draws[step])
+            count = min(solver.predictor, step + 1, grid.steps - step)
+            last = x
+            x = advance(x, range(step, step - count, -1), past[:count], step, draws[step + 1])
+        return x
+
+    return Case(solver, grid, parametrisation, "the paper's integrals by quadrature", reference)
+
+
 def between(schedule, low, high):
     """sigma / alpha at two model times."""
     alpha, sigma = schedule.at(np.array([low, high], float))
@@ -82,5 +120,9 @@ CASES = [
     *(
         case(SASolver(p, c, eta, estimate=NOISE), ScaledLinear(), 12, EPS)
         for p, c, eta in ((1, 1, 0.5), (2, 2, 0.5), (3, 3, 0.2), (3, 4, 0.0))
+    ),
+    *(
+        by_quadrature(solver, Karras(7.0, 0.05, 20.0, Final.LAST).grid(Linear(), 9), V)
+        for solver in (SASolver(2, 2, 0.7), SASolver(3, 4), SASolver(1, 3, 0.4))
     ),
 ]

@@ -3,7 +3,9 @@
 import numpy as np
 
 from denoisert.runtime.sampling.grid import Grid
+from denoisert.runtime.sampling.operations import DynamicThreshold
 from denoisert.runtime.sampling.schedules import Cosine, Final, Linear, ScaledLinear, Trailing
+from denoisert.runtime.sampling.solvers import Bounded
 from denoisert.runtime.sampling.solvers.dpm import Ending, Estimate
 from denoisert.runtime.sampling.solvers.exponential import Slope
 from denoisert.runtime.sampling.solvers.unipc import Corrector, UniPC
@@ -45,8 +47,25 @@ def trailing(schedule, steps, final=Final.LAST):
     return Trailing(final).grid(schedule, steps)
 
 
+def thresholded(order) -> Case:
+    """Upstream thresholds its clean estimate, and x stays as it is."""
+    return diffusers(
+        Bounded(UniPC(order), DynamicThreshold(0.9, 1.5)),
+        NAME,
+        trailing(Linear(), 10),
+        V,
+        solver_order=order,
+        thresholding=True,
+        dynamic_thresholding_ratio=0.9,
+        sample_max_value=1.5,
+        **SCHEDULES[Linear()],
+        **LAST,
+    )
+
+
 UNCORRECTED = {"disable_corrector": list(range(12))}
 CASES = [
+    *(thresholded(order) for order in (2, 3)),
     *(
         case(UniPC(order, slope, estimate), trailing(Linear(), 12), parametrisation, Linear())
         for order, parametrisation in ((1, EPS), (2, V), (3, X0))
