@@ -21,7 +21,7 @@ from denoisert.runtime.sampling.solvers.exponential_rows import (
 
 @dataclass(frozen=True, slots=True)
 class DEIS:
-    """DEIS in log rho (tAB-DEIS): multistep, one evaluation per step.
+    """DEIS in log rho: multistep, one evaluation per step.
 
     x_s = (alpha_s / alpha_t) x_t - (alpha_s sigma_t / alpha_t) sum_i w_i E_i,
     w_i = int_0^h exp(-u) l_i(u) du,  h = half_logsnr_s - half_logsnr_t,
@@ -30,8 +30,8 @@ class DEIS:
     orders 1, 2, ..; their errors fall as N^-2 and are what is left on very fine grids of order 3
     or 4. Steps out of alpha = 0 or into sigma = 0 have order 1.
 
-    Also called "deis" with "logrho" in diffusers, "deis_sampler" with max_order elsewhere. Not RES,
-    which integrates the clean estimate.
+    Also called "deis" with "logrho" in diffusers. Not tAB-DEIS, whose polynomial is one in t, and
+    not RES, which integrates the clean estimate.
 
     Args:
         order: 1 to 4, points that the polynomial runs through.
@@ -41,7 +41,7 @@ class DEIS:
     Raises:
         InvalidInput: a value outside its range.
 
-    Source: Zhang and Chen 2022, arXiv 2204.13902, section 3.3; diffusers 0.42.1,
+    Source: Zhang and Chen 2022, arXiv 2204.13902; diffusers 0.42.1,
     DEISMultistepScheduler (orders 1 to 3).
     """
 

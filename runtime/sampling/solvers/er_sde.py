@@ -125,7 +125,7 @@ class ERSDE:
     Raises:
         InvalidInput: terms outside 1 to 3.
 
-    Source: Cui et al. 2023, arXiv 2309.06169, algorithms 1 to 3; published code, ER_SDE_Solver.
+    Source: Cui et al. 2023, arXiv 2309.06169; published code, ER_SDE_Solver.
     """
 
     evaluations_per_step: ClassVar[int] = 1

@@ -17,8 +17,8 @@ the start of the step this is Adams-Bashforth (a predictor), with one more at it
 (a corrector). DEIS, RES, UniPC and SA-Solver are choices of estimate, points, tau and, for two
 points, of how their slope is weighed.
 
-Source: Zhang and Chen 2022, arXiv 2204.13902, section 3.3 (E); Xue et al. 2023, arXiv 2309.05019,
-section 5 (D with noise).
+Source: Zhang and Chen 2022, arXiv 2204.13902 (E); Xue et al. 2023, arXiv 2309.05019, and diffusers
+0.42.1, SASolverScheduler (D with noise).
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class RES:
         InvalidInput: a value outside its range.
 
     Source: Zhang et al. 2023, arXiv 2308.02157; Hochbruck and Ostermann 2010, "Exponential
-    integrators", section 2.4 (exponential Adams methods).
+    integrators" (exponential Adams methods).
     """
 
     evaluations_per_step: ClassVar[int] = 1

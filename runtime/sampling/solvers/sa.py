@@ -50,7 +50,7 @@ class SASolver:
     Raises:
         InvalidInput: a value outside its range.
 
-    Source: Xue et al. 2023, arXiv 2309.05019, algorithm 1; diffusers 0.42.1, SASolverScheduler.
+    Source: Xue et al. 2023, arXiv 2309.05019; diffusers 0.42.1, SASolverScheduler.
     """
 
     evaluations_per_step: ClassVar[int] = 1

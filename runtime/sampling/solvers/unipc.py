@@ -62,7 +62,7 @@ class UniPC:
     Raises:
         InvalidInput: a value outside its range.
 
-    Source: Zhao et al. 2023, arXiv 2302.04867, algorithms 1 and 2; diffusers 0.42.1,
+    Source: Zhao et al. 2023, arXiv 2302.04867; diffusers 0.42.1,
     UniPCMultistepScheduler (B where two points remain).
     """
 
