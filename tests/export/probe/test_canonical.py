@@ -73,6 +73,12 @@ def test_draws_before_the_first_stage_follow_the_start():
     np.testing.assert_allclose(columns(source, 0), [0, 0, 0, 0.3, 0.4])
 
 
+def test_two_draws_before_the_first_stage_are_merged_beside_the_start():
+    found = rows(one(before=[0.3, 0.4]))
+    assert np.abs(columns(found, 0)[3:]) == pytest.approx([1.0, 0.5])
+    assert found.draws.tolist() == [2, 0]
+
+
 def test_zero_gain_draws_are_consumed():
     found = rows(one([0.0]))
     np.testing.assert_allclose(columns(found, 1), [0.5, 0, 2, 0, 0])

@@ -146,6 +146,8 @@ def test_objections_by_hand():
     assert objection("stack", ([latent, torch.ones(3)],), {}) == "adds a constant to a latent"
     assert objection("cat", (), {"tensors": [latent, latent]}) is None
     assert objection("__setitem__", (torch.zeros(3), 0, latent), {}).startswith("writes a latent")
+    assert objection("__setitem__", (latent, 1, latent), {}) is None
+    assert objection("__setitem__", (latent, 0, 5.0), {}) == "adds a constant to a latent"
 
 
 def test_small_words():

@@ -54,6 +54,8 @@ def test_rounded_times_are_the_same_schedule(heun):
 def test_another_number_of_steps_is_refused(heun):
     with pytest.raises(InvalidInput, match=r"heun was probed at 4 steps, the grid has 7"):
         heun.rows(Trailing().grid(ScaledLinear(), 7))
+    with pytest.raises(InvalidInput, match=r"the grid has 3"):
+        heun.rows(Trailing().grid(ScaledLinear(), 3))
 
 
 def test_another_schedule_of_as_many_steps_is_refused(heun):
