@@ -2,14 +2,21 @@
 
 from denoisert.runtime.sampling.schedules.aligned import AlignYourSteps, Published
 from denoisert.runtime.sampling.schedules.beta_quantile import BetaQuantile
-from denoisert.runtime.sampling.schedules.derived import Begin, DropLast, Rounded, Truncated
-from denoisert.runtime.sampling.schedules.even import Leading, Linspace, Trailing
+from denoisert.runtime.sampling.schedules.derived import (
+    Begin,
+    BetweenEnds,
+    DropLast,
+    Rounded,
+    Rounding,
+    Truncated,
+)
+from denoisert.runtime.sampling.schedules.even import Even, Leading, Linspace, Reach, Trailing
 from denoisert.runtime.sampling.schedules.exponential import Exponential, Polyexponential
 from denoisert.runtime.sampling.schedules.flow import Flow
 from denoisert.runtime.sampling.schedules.karras import Karras
 from denoisert.runtime.sampling.schedules.pinned import Levels, Timesteps
 from denoisert.runtime.sampling.schedules.residual_bridge import ResidualBridgePath
-from denoisert.runtime.sampling.schedules.respaced import Respaced, Strided
+from denoisert.runtime.sampling.schedules.respaced import Distilled, Respaced, Strided
 from denoisert.runtime.sampling.schedules.schedule import NoiseSchedule
 from denoisert.runtime.sampling.schedules.sgm import SGMUniform
 from denoisert.runtime.sampling.schedules.shared_times import SharedTimes
@@ -32,8 +39,11 @@ __all__ = [
     "AlignYourSteps",
     "Begin",
     "BetaQuantile",
+    "BetweenEnds",
     "Cosine",
+    "Distilled",
     "DropLast",
+    "Even",
     "Exponential",
     "Final",
     "Flow",
@@ -48,10 +58,12 @@ __all__ = [
     "NoiseSchedule",
     "Polyexponential",
     "Published",
+    "Reach",
     "ResidualBridgePath",
     "ResolutionShifted",
     "Respaced",
     "Rounded",
+    "Rounding",
     "SGMUniform",
     "ScaledLinear",
     "SharedTimes",

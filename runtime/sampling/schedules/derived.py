@@ -1,27 +1,34 @@
-"""Spacings made from another spacing: one point fewer, whole times, a later start."""
+"""Spacings made from another spacing: one point fewer, whole times, other ends, a later start."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import cast
 
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
-from denoisert.runtime.sampling.schedules.between import Whole
-from denoisert.runtime.sampling.schedules.even import Linspace
+from denoisert.runtime.sampling.schedules.beta_quantile import BetaQuantile
+from denoisert.runtime.sampling.schedules.between import Whole, WholePart, whole_part
+from denoisert.runtime.sampling.schedules.even import Leading, Linspace
+from denoisert.runtime.sampling.schedules.exponential import Exponential, Polyexponential
 from denoisert.runtime.sampling.schedules.karras import Karras
 from denoisert.runtime.sampling.schedules.schedule import NoiseSchedule
 from denoisert.runtime.sampling.schedules.spacing import (
     CONTINUOUS_STEPS,
     Final,
+    Measure,
     Spacing,
     check_steps,
     close,
     pinned_steps,
 )
+
+WithEnds = Karras | Exponential | Polyexponential | BetaQuantile
+WITH_ENDS = (Karras, Exponential, Polyexponential, BetaQuantile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +62,36 @@ class DropLast:
         return replace(longer, alpha=closed.alpha, sigma=closed.sigma, model_time=told)
 
 
+class Rounding(Enum):
+    """Which whole time is told.
+
+    NEAREST: the nearest, everywhere. POINTS: the nearest at the grid's points; between them, where
+    some solvers ask, the exact time. DOWN: the whole part, as where numbers are cast to integers.
+    """
+
+    NEAREST = "nearest"
+    POINTS = "points"
+    DOWN = "down"
+
+    def __repr__(self) -> str:
+        return f"Rounding.{self.name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Rounded:
-    """The same points, but the network is told the nearest whole times.
+    """The same points, but the network is told whole times.
 
-    For networks that take whole numbers, under spacings of levels: what diffusers' DPM-Solver does
-    with Karras' levels and `use_lu_lambdas`. Two points may be told the same time.
+    For networks that take whole numbers, under spacings of levels: diffusers' DPM solvers round
+    with Karras' levels and `use_lu_lambdas`, and take the whole part (DOWN) with its other levels;
+    its KDPM2 rounds at the points alone. Two points may be told the same time.
 
     Args:
         spacing: where the points lie.
+        rounding: which whole time.
     """
 
     spacing: Spacing = field(default_factory=Karras)
+    rounding: Rounding = Rounding.NEAREST
 
     @property
     def steps(self) -> int | None:
@@ -76,8 +101,63 @@ class Rounded:
     def grid(self, schedule: NoiseSchedule, steps: int) -> Grid:
         """The grid of `steps` intervals."""
         grid = self.spacing.grid(schedule, steps)
-        path = None if grid.path is None else Whole(grid.path)
-        return replace(grid, model_time=np.round(grid.model_time), path=path)
+        is_cut = self.rounding is Rounding.DOWN
+        told = whole_part(grid.model_time) if is_cut else np.round(grid.model_time)
+        path = grid.path
+        if path is not None and self.rounding is not Rounding.POINTS:
+            path = WholePart(path) if is_cut else Whole(path)
+        return replace(grid, model_time=told, path=path)
+
+
+@dataclass(frozen=True, slots=True)
+class BetweenEnds:
+    """A spacing of levels from the first to the last visited point of another spacing.
+
+    These depend on the number of steps where the other's do, as under `use_karras_sigmas` of
+    diffusers' sigma schedulers with `timestep_spacing="leading"`, or on a flow behind its shift.
+    An end that the levels have themselves stays.
+
+    Args:
+        spacing: of levels, or of times where it measures those.
+        ends: whose first and last visited points it takes.
+
+    Raises:
+        InvalidInput: a spacing that has no ends to give.
+    """
+
+    spacing: Spacing = field(default_factory=Karras)
+    ends: Spacing = field(default_factory=Leading)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.spacing, WITH_ENDS):
+            raise InvalidInput(
+                f"{self.spacing} has no ends to give. Use Karras(), Exponential() or "
+                "BetaQuantile()."
+            )
+
+    @property
+    def steps(self) -> int | None:
+        """Those that the ends are pinned to."""
+        return pinned_steps(self.ends)
+
+    def grid(self, schedule: NoiseSchedule, steps: int) -> Grid:
+        """The grid of `steps` intervals.
+
+        Raises:
+            InvalidInput: fewer than two visited points, or no falling finite levels between them.
+        """
+        if steps == 1:
+            raise InvalidInput(f"{self} needs two points to lie between. Ask for at least 2 steps.")
+        points, levels = self.ends.grid(schedule, steps), cast(WithEnds, self.spacing)
+        is_time = levels.measure is Measure.TIME
+        first, last = points[0], points[steps - 1]
+        high, low = (at.model_time if is_time else at.sigma_ve for at in (first, last))
+        filled = replace(
+            levels,
+            sigma_max=high if levels.sigma_max is None else levels.sigma_max,
+            sigma_min=low if levels.sigma_min is None else levels.sigma_min,
+        )
+        return filled.grid(schedule, steps)
 
 
 class Begin(Enum):

@@ -1,14 +1,15 @@
 """Spacings even in time, with the three names and roundings of diffusers' timestep_spacing.
 
 T is the number of train times and N the number of steps. On schedules of whole times the visited
-times are those of diffusers' DDIM scheduler, integer for integer. (Under the same names its Euler
-scheduler does not round linspace, and its DPM-Solver scheduler divides linspace and leading into
-N + 1 parts and drops time 0.)
+times are those of diffusers' DDIM scheduler, integer for integer. (Under the same names its sigma
+schedulers do not round linspace, which is `Even`, and its DPM-Solver scheduler divides linspace and
+leading into N + 1 parts and drops time 0, see `DropLast`.)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
@@ -129,7 +130,64 @@ class Leading:
         return visit(schedule, times, self.final)
 
 
-def _refuse_single(spacing: Linspace | Leading, steps: int) -> None:
+class Reach(Enum):
+    """Whether the last time of a row is VISITED or LEFT_OUT, as the end of a half-open range."""
+
+    VISITED = "visited"
+    LEFT_OUT = "left_out"
+
+    def __repr__(self) -> str:
+        return f"Reach.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Even:
+    """Times t_i = first + i / M (last - first), i = 0 .. N - 1, not rounded.
+
+    M = N - 1 where the last is visited, N where it is left out. On a schedule of T whole times
+    they are (T - 1) t_i; a flow shifts them. So Even() is the linspace of diffusers' sigma
+    schedulers (Euler, Heun, LMS, KDPM2), Even(1, e) with e the shifted 1/1000 that of its
+    flow-matching schedulers, which shift their least time twice, and Even(1 - 1/1000, 0,
+    Reach.LEFT_OUT) its `use_flow_sigmas`.
+
+    Args:
+        first: t of the first point, in (0, 1].
+        last: t that the times run to, from 0 to below first.
+        reach: whether that is visited.
+        final: the last point.
+
+    Raises:
+        InvalidInput: ends that do not fall within 0 to 1.
+
+    Source: diffusers 0.42.1, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler and
+    DPMSolverMultistepScheduler.
+    """
+
+    first: float = 1.0
+    last: float = 0.0
+    reach: Reach = Reach.VISITED
+    final: Final = Final.ZERO
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.last < self.first <= 1.0:
+            raise InvalidInput(f"{self} must fall from a first t of at most 1 to 0 or above.")
+
+    def grid(self, schedule: NoiseSchedule, steps: int) -> Grid:
+        """The grid of `steps` intervals.
+
+        Raises:
+            InvalidInput: steps outside 1 .. T, or 1 step that would have two times to visit.
+        """
+        count = schedule.train_steps
+        check_steps(steps, count or CONTINUOUS_STEPS)
+        is_visited = self.reach is Reach.VISITED
+        if is_visited and count is not None:
+            _refuse_single(self, steps)
+        t = np.linspace(self.first, self.last, steps if is_visited else steps + 1)[:steps]
+        return visit(schedule, schedule.spaced(t), self.final)
+
+
+def _refuse_single(spacing: Linspace | Leading | Even, steps: int) -> None:
     if steps == 1:
         raise InvalidInput(
             f"{spacing} with 1 step would visit only the least noisy time. Use Trailing(), which "

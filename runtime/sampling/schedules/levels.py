@@ -52,6 +52,7 @@ class LevelSpacing(ABC):
         high, low = self._ends(schedule)
         values = self.levels(high, low, steps + 1 if self.final is Final.SPACED else steps)
         if self.measure is Measure.TIME:
+            values[0] = high  # a power of a root may round to a time beyond the trained ones
             times = values if schedule.train_steps is None else np.round(np.round(values, TIES))
             if self.final is not Final.SPACED:
                 return visit(schedule, times, self.final)

@@ -100,6 +100,46 @@ class Strided:
         return visit(schedule, np.arange(0.0, total, stride)[::-1], self.final)
 
 
+@dataclass(frozen=True, slots=True)
+class Distilled:
+    """The times that a few-step network was distilled at, of these every (kept / N)-th.
+
+    Distilled at (i + 1) floor(T / kept) - 1, i = 0 .. kept - 1; visited are those of the indices
+    kept - 1 - floor(j kept / N), j = 0 .. N - 1, so a run starts at the noise end.
+
+    Args:
+        kept: times of the distillation, at least 1; `original_inference_steps` in diffusers.
+        final: the last point.
+
+    Raises:
+        InvalidInput: kept is no whole number of at least 1.
+
+    Source: Luo et al. 2023, arXiv 2310.04378; diffusers 0.42.1, LCMScheduler and TCDScheduler.
+    """
+
+    kept: int = 50
+    final: Final = Final.ZERO
+
+    def __post_init__(self) -> None:
+        if type(self.kept) is not int or self.kept < 1:
+            raise InvalidInput(f"{self} must keep a whole number of times, at least 1.")
+
+    def grid(self, schedule: NoiseSchedule, steps: int) -> Grid:
+        """The grid of `steps` intervals.
+
+        Raises:
+            InvalidInput: a continuous schedule, more kept times than it has, or more steps than
+                kept times.
+        """
+        total = _train_steps(self, schedule)
+        if self.kept > total:
+            raise InvalidInput(f"{self} of {total} train times. Keep at most {total}.")
+        check_steps(steps, self.kept)
+        times = np.arange(1.0, self.kept + 1.0)[::-1] * (total // self.kept) - 1.0
+        chosen = np.floor(np.linspace(0, self.kept, steps, endpoint=False)).astype(int)
+        return visit(schedule, times[chosen], self.final)
+
+
 def _even(length: int, count: int) -> Array:
     """`count` whole times evenly from 0 to length - 1; the stride is summed, as upstream does."""
     if count > length:
@@ -108,7 +148,7 @@ def _even(length: int, count: int) -> Array:
     return np.round(np.cumsum([0.0] + [stride] * (count - 1)))
 
 
-def _train_steps(spacing: Respaced | Strided, schedule: NoiseSchedule) -> int:
+def _train_steps(spacing: Respaced | Strided | Distilled, schedule: NoiseSchedule) -> int:
     if schedule.train_steps is None:
         raise InvalidInput(
             f"{spacing} keeps train times, and {schedule} is continuous. Use Trailing() or "
