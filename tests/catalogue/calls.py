@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import io
 
+import numpy as np
+
 from denoisert import runtime
 from denoisert.runtime.cli import main
-from denoisert.runtime.sampling import oracle, schedules
+from denoisert.runtime.sampling import oracle
 
 COMMAND = "denoisert "
+GIVEN = {"latent": np.zeros(4)}
+"""What a call may name that the caller brings."""
 
 
 def resolve(call: str) -> object:
@@ -21,7 +25,7 @@ def resolve(call: str) -> object:
     if call.startswith(COMMAND):
         return _help(call.removeprefix(COMMAND))
     names = {name: getattr(runtime, name) for name in dir(runtime)}
-    return eval(call, {"__builtins__": {}, "schedules": schedules, "oracle": oracle}, names)
+    return eval(call, {"__builtins__": {}, "oracle": oracle, **GIVEN}, names)
 
 
 def _help(words: str) -> str:

@@ -144,7 +144,9 @@ def test_guidance_acts_on_the_mean_and_the_condition_says_the_variance():
     found = execute(guided, layout, answer, noise).latent[0]
     assert sorted(set(seen)) == [0, 1]
     assert len(seen) == guided.nfe == 8  # no call more for the variance
-    plain = execute(table, layout, lambda *_: (np.full(1, 3 * 0.2 - 2 * 1.2), np.full(1, 0.4)), noise)
+    plain = execute(
+        table, layout, lambda *_: (np.full(1, 3 * 0.2 - 2 * 1.2), np.full(1, 0.4)), noise
+    )
     assert found == pytest.approx(plain.latent[0], rel=1e-12)
     assert any(isinstance(term.map, EstimateMap) for term in rows.products[1])
 
@@ -212,5 +214,7 @@ def test_the_corrector_is_a_fixed_langevin_step_on_states_of_frames():
     np.testing.assert_allclose(found, z, rtol=0, atol=1e-12)
     assert rows.stages == 8
     np.testing.assert_allclose(
-        moments(solver, Trailing().grid(Cosine(), 256), Gaussian(0.7, 0.25), X0), (0.7, 0.25), atol=0.02
+        moments(solver, Trailing().grid(Cosine(), 256), Gaussian(0.7, 0.25), X0),
+        (0.7, 0.25),
+        atol=0.02,
     )

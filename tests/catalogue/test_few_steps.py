@@ -24,7 +24,7 @@ from denoisert.runtime.errors import InvalidInput, InvalidTable
 from denoisert.runtime.sampler import Sampler, compile_table
 from denoisert.runtime.sampling.oracle import Gaussian, Mixture
 from denoisert.runtime.sampling.schedules import Cosine, Flow, Linear, ScaledLinear, ZeroTerminalSNR
-from tests.catalogue.runs import EPS, V, X0, answered, moments, samples, table_of
+from tests.catalogue.runs import EPS, X0, V, answered, moments, samples, table_of
 from tests.oracles import float64
 from tests.runtime.networks import perceptron
 from tests.runtime.sampling import test_consistency as jumps
@@ -96,10 +96,10 @@ def test_without_guidance_half_the_network_calls_are_made():
 @pytest.mark.paper(73)
 def test_from_pure_noise_the_mean_is_reached_and_from_leftover_signal_it_is_not():
     data = Gaussian(1.5, 0.01)
-    exact = moments(DDIM(), Trailing().grid(ZeroTerminalSNR(), 400), data)
-    assert exact[0] == pytest.approx(1.5, abs=1e-3)
-    short = moments(DDIM(), Trailing().grid(ScaledLinear(), 400), data)
-    assert abs(short[0] - 1.5) > abs(exact[0] - 1.5)
+    found = moments(DDIM(), Trailing().grid(ZeroTerminalSNR(), 100), data)
+    assert found[0] == pytest.approx(1.5, abs=1e-12)
+    short = moments(DDIM(), Trailing().grid(ScaledLinear(), 100), data)
+    assert short[0] < 1.495
 
 
 @pytest.mark.paper(98)
@@ -141,7 +141,9 @@ def test_a_student_told_w_is_its_guided_teacher_at_any_w(solver):
                 return d0 + scale * (d1 - d0), e0 + scale * (e1 - e0)
 
         teacher = samples(solver, grid, [cond, uncond], draws, EPS, guidance=CFG(scale))
-        np.testing.assert_allclose(samples(solver, grid, Student(), draws, EPS), teacher, atol=1e-11)
+        np.testing.assert_allclose(
+            samples(solver, grid, Student(), draws, EPS), teacher, atol=1e-11
+        )
     assert table_of(solver, grid, EPS).nfe == 8
 
 
@@ -233,7 +235,7 @@ def tuned_card():
 
 @pytest.mark.paper(117)
 def test_what_the_card_pins_runs_as_generalized_steps():
-    """x' = sqrt(abar') x0 + sqrt(1 - abar') eps over exactly these indices, abar of index -1 is 1."""
+    """x' = sqrt(abar') x0 + sqrt(1 - abar') eps over these indices; abar of -1 is 1."""
     table = compile_table(Sampler.of(Request(3), tuned_card()), tuned_card())
     kept = np.append(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)), 1.0)
     row = table.form.register_row(0)
@@ -271,4 +273,6 @@ def test_a_solver_that_asks_between_the_pinned_times_is_refused():
     assert compile_table(Sampler.of(Request(3), card), card).stages == 2
     three = Timesteps((1.0, 0.75, 0.5))
     with pytest.raises(InvalidInput, match=r"model time 0\.75"):
-        compile_table(Sampler.of(Request(3, schedule=three, steps=3, solver=FlowHeun()), card), card)
+        compile_table(
+            Sampler.of(Request(3, schedule=three, steps=3, solver=FlowHeun()), card), card
+        )

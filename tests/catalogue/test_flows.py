@@ -24,7 +24,7 @@ from denoisert.runtime.sampling.oracle import (
 )
 from denoisert.runtime.sampling.schedules import Flow, Trailing
 from denoisert.runtime.sampling.solvers import Diffusion
-from tests.catalogue.runs import EPS, FLOW, SCORE, V, X0, answered, samples, table_of
+from tests.catalogue.runs import EPS, FLOW, SCORE, X0, V, answered, samples, table_of
 from tests.runtime.sampling import test_flow_map as shortcuts
 
 LINE = Mixture(np.array([0.4, 0.6]), np.array([[-1.0], [0.8]]), np.array([0.1, 0.3]))

@@ -1,5 +1,7 @@
 """Papers that have nothing to run: what they say of samplers, seen on exact data."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ from denoisert.runtime.sampling.oracle import (
     strong_errors,
 )
 from denoisert.runtime.sampling.schedules import EDM, VE, Flow, Linear
-from tests.catalogue.runs import EPS, FLOW, SCORE, V, X0, answered, halvings, samples, table_of
+from tests.catalogue.runs import EPS, FLOW, SCORE, X0, V, answered, halvings, samples, table_of
 from tests.runtime.networks import perceptron
 from tests.runtime.sampling import test_oracle_bound as bounds
 from tests.runtime.sampling import test_oracle_reflected as walls
@@ -52,7 +54,7 @@ def test_every_parametrisation_says_the_same(solver):
 def test_every_path_is_the_same_trajectory(path):
     """x / alpha from 20 xi: DDIM on any path is Euler in sigma / alpha, written out."""
     x = LEVELS[0] * NOISE
-    for high, low in zip(LEVELS, LEVELS[1:], strict=False):
+    for high, low in pairwise(LEVELS):
         x = x + (low - high) * MIXTURE.estimates(x, 1.0, high)[1]
     grid = on(path)
     for solver in (DDIM(), Euler(), *([FlowEuler()] if isinstance(path, Flow) else [])):
