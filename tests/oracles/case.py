@@ -98,6 +98,7 @@ def diffusers(
     is_ve: bool = False,
     step: Callable[[list[np.ndarray]], dict] = lambda draws: {},
     times: object = None,
+    tolerance: float = TOLERANCE,
     **config: object,
 ) -> Case:
     """A case against `diffusers.schedulers.scheduling_<name>` in float64.
@@ -110,6 +111,7 @@ def diffusers(
         is_ve: whether upstream's states are x / alpha.
         step: draws after the first -> further arguments of upstream's `step`.
         times: what `set_timesteps` is given instead of the step count: a dictionary.
+        tolerance: as of `Case`.
         config: of upstream's scheduler.
     """
     named = {"prediction_type": UPSTREAM_NAME[parametrisation]}
@@ -121,7 +123,7 @@ def diffusers(
 
     kind = type(upstream(name, times or grid.steps, **told)).__name__
     settings = ", ".join(f"{key}={value}" for key, value in config.items())
-    return Case(solver, grid, parametrisation, f"diffusers {kind}", reference, settings)
+    return Case(solver, grid, parametrisation, f"diffusers {kind}", reference, settings, tolerance)
 
 
 def shaped(draws: list[np.ndarray]) -> list[np.ndarray]:

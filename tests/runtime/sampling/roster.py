@@ -11,6 +11,7 @@ from denoisert.runtime.sampling.names import SOLVERS
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.schedules import (
     Exponential,
+    Final,
     Flow,
     Linear,
     ResidualBridgePath,
@@ -20,7 +21,8 @@ from denoisert.runtime.sampling.solvers import Solver
 from denoisert.runtime.sampling.table import SamplerTable
 
 PATHS = {
-    "variance preserving": (Linear(), Exponential(0.03, 100.0), Parametrisation.EPS),
+    "variance preserving": (Linear(), Exponential(0.03, 100.0), Parametrisation.V),
+    "noise kept": (Linear(), Exponential(0.03, 100.0, Final.SPACED), Parametrisation.V),
     "flow": (Flow(), Trailing(), Parametrisation.FLOW),
     "residual bridge": (ResidualBridgePath(), Trailing(), Parametrisation.X0),
 }
