@@ -7,7 +7,7 @@ from functools import partial
 
 from bench.case import Case, Setting, Size, summary, timed
 from bench.run import run
-from denoisert.runtime import CFG, Final, Flow, Karras, Linear, ResidualBridgePath, Trailing
+from denoisert.runtime import CFG, Exponential, Final, Flow, Linear, ResidualBridgePath, Trailing
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.measure.record import Record
 from denoisert.runtime.sampling.fold import fold
@@ -22,7 +22,7 @@ SHORTCUT_STEPS = 64  # a power of two
 AIM_MS = 50.0
 PATHS = (
     (Linear(), Trailing()),
-    (Linear(), Karras(final=Final.LAST)),
+    (Linear(), Exponential(0.03, 100.0, Final.SPACED)),
     (Flow(), Trailing()),
     (ResidualBridgePath(), Trailing()),
 )
