@@ -11,6 +11,7 @@ from denoisert.runtime import (
     FlowRungeKutta,
     InterpolantSDE,
     Scheme,
+    StepTold,
     TwoSidedInterpolant,
 )
 from denoisert.runtime.sampling.oracle import (
@@ -43,13 +44,20 @@ def test_a_network_told_another_size_ends_elsewhere():
 
 
 @pytest.mark.paper(24)
-def test_a_flow_map_told_the_end_instead_of_the_length_ends_elsewhere():
-    end = lambda x, t, c, told: shortcuts.mean_velocity(x, t, told[0])  # noqa: E731
-    noise = [np.ones(1)]
-    grid = Trailing().grid(Flow(), 4)
-    assert answered(FlowMap(), grid, end, noise, FLOW)[0] == pytest.approx(0.5, rel=1e-12)
-    wrong = lambda x, t, c, told: shortcuts.mean_velocity(x, t, t - told[0] - 1e-9)  # noqa: E731
-    assert abs(answered(FlowMap(), grid, wrong, noise, FLOW)[0] - 0.5) > 0.01
+@pytest.mark.parametrize("told", [StepTold.END, StepTold.LENGTH], ids=str)
+def test_a_flow_map_is_told_the_end_or_the_length_and_not_the_other(told):
+    grid, noise = Trailing().grid(Flow(), 4), [np.ones(1)]
+
+    def ends(is_length):
+        def answer(x, t, condition, said):
+            end = t - said[0] if is_length else said[0]
+            return shortcuts.mean_velocity(x, t, end - 1e-12)
+
+        return answered(FlowMap(told), grid, answer, noise, FLOW)[0]
+
+    is_length = told is StepTold.LENGTH
+    assert ends(is_length) == pytest.approx(0.5, rel=1e-9)
+    assert abs(ends(not is_length) - 0.5) > 0.01
 
 
 @pytest.mark.paper(90)
