@@ -21,8 +21,10 @@ from denoisert.runtime.sampling.schedules import (
     Trailing,
 )
 from tests.runtime.loop.test_parking import assert_same
+from tests.runtime.networks import NULL
+from tests.runtime.rosters import NAMES, named_table
 from tests.runtime.samplers import pick, random_work
-from tests.runtime.spies import alone, finish, pool_of
+from tests.runtime.spies import alone, bound, error, exact, finish, pool_of, work
 
 SPACINGS = [
     Trailing(),
@@ -74,3 +76,11 @@ def test_64_requests_on_8_slots_are_what_they_are_alone(denoiser, seed):
     for number, each in zip(numbers, works, strict=True):
         assert_same(pool.take(number), alone(denoiser, each))
     assert len({each.table.fingerprint for each in works}) == REQUESTS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_solver_is_near_the_float64_reference(toy, denoiser, name):
+    each = work(named_table(name), (4, NULL), seed=2**63 + 1, image=2)
+    found, wanted = alone(denoiser, each), exact(toy, each, (4, NULL))
+    assert found.error is None
+    assert error(found.latent, wanted.latent) <= bound(each.table)
