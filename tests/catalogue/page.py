@@ -19,8 +19,8 @@ compares the two.
 A test named here is the paper's acceptance check in closed form or against an independent
 reference: of the method and its arithmetic, not of the paper's trained networks, whose weights are
 not here. **partly** says in its sentence what is missing; **theory: check only** is for papers
-that have nothing to run. "{memory}" means that nothing published was read or run for the formula:
-such a row is no reproduction.
+that have nothing to run. "{memory}" means that nothing published was read or run for the
+formula: such a row is no reproduction.
 
 {statuses}
 
@@ -29,7 +29,7 @@ Kinds: {kinds}.
 Calls are names of `denoisert.runtime`; `oracle` is `denoisert.runtime.sampling.oracle`, and
 `latent` is an array of the caller's.
 
-| paper | kind | what the runtime does | call | test | status |
+| paper | kind | what the runtime does, or would need | call | test | status |
 |---|---|---|---|---|---|
 """
 

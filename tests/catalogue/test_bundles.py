@@ -22,12 +22,13 @@ from denoisert.runtime import (
 )
 from denoisert.runtime.bundle.card import Recommended, Training
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.layout import Part, StateLayout
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.schedules import Linear, ResidualBridgePath
 from tests.catalogue.bundled import SIZE, Listener
 from tests.export.diffusers_pipelines import text_to_image
 from tests.runtime.bundles import compiled, watched
-from tests.runtime.networks import perceptron
+from tests.runtime.networks import convolution, perceptron
 
 RNG = np.random.default_rng(0)
 PIXELS = SIZE[1] * SIZE[2]
@@ -81,6 +82,19 @@ def test_another_number_of_mask_channels_is_refused_before_any_work(masked):
     for wrong in (np.zeros((5, *SIZE[1:]), np.float32), np.zeros((6, 3, 3), np.float32)):
         with pytest.raises(InvalidInput, match="heard"):
             runtime.plan(Request({"heard": wrong}))
+
+
+@pytest.mark.paper(30)
+def test_a_volume_is_a_state_like_any_other(tmp_path):
+    """A network of three-dimensional convolutions, compiled and run, beside a loop in float64."""
+    toy = convolution(seed=4, layout=StateLayout((Part("latent", (2, 3, 4, 5)),)))
+    with Runtime.open(compiled(toy, tmp_path)) as runtime:
+        result = runtime.generate(Request(3, seed=5, steps=4))
+    assert result.latents["latent"].shape == (1, 2, 3, 4, 5)
+    x = philox.normals(5, draw=0, image=0, count=120)
+    for t in (1.0, 0.75, 0.5, 0.25):
+        x = x - 0.25 * toy.answer(x, t, 3)
+    np.testing.assert_allclose(result.flat[0], x, atol=2e-5)
 
 
 @pytest.mark.paper(106)

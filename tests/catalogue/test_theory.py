@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from denoisert.runtime import CFG, DDIM, DPMpp2M, Euler, FlowEuler, Heun
-from denoisert.runtime.layout import Part, StateLayout
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.oracle import (
     Correlated,
@@ -14,13 +13,11 @@ from denoisert.runtime.sampling.oracle import (
     Mixture,
     between_levels,
     compose,
-    execute,
     mmd,
     strong_errors,
 )
 from denoisert.runtime.sampling.schedules import EDM, VE, Flow, Linear
 from tests.catalogue.runs import EPS, FLOW, SCORE, X0, V, answered, halvings, samples, table_of
-from tests.runtime.networks import perceptron
 from tests.runtime.sampling import test_oracle_bound as bounds
 from tests.runtime.sampling import test_oracle_reflected as walls
 from tests.runtime.sampling.programs import angles
@@ -136,21 +133,6 @@ def test_walls_that_hold_or_let_through_have_other_eigenfunctions():
         x = np.clip(x + sigma / 5 * rng.standard_normal(x.size), 0.0, 1.0)
     expected = np.exp(-0.5 * (2 * np.pi * sigma) ** 2) * np.cos(2 * np.pi * y)
     assert abs(np.cos(2 * np.pi * x).mean() - expected) > 0.02
-
-
-@pytest.mark.paper(30)
-def test_a_volume_is_run_as_its_numbers():
-    volume = StateLayout((Part("latent", (1, 3, 4, 5)),))
-    flat = StateLayout((Part("latent", (60,)),))
-    toy = perceptron(seed=3, layout=volume)
-    grid, noise = angles(5, first=1.4), np.random.default_rng(4).standard_normal(60)
-    table = table_of(DPMpp2M(), grid, EPS)
-    one, other = (
-        execute(table, layout, lambda x, time, _: toy.answer(x, time / 100, 2), [noise]).latent
-        for layout in (volume, flat)
-    )
-    np.testing.assert_array_equal(one, other)
-    assert np.abs(one).max() > 0.1
 
 
 @pytest.mark.paper(85)
