@@ -190,11 +190,16 @@ PHI = {
 
 @pytest.mark.paper(79)
 @pytest.mark.parametrize("scale", list(PHI), ids=str)
-def test_three_terms_are_the_published_update(scale):
-    """Written out on VP coordinates k = sigma / alpha with integrals by a fine sum."""
+@pytest.mark.parametrize(
+    ("quadrature", "nodes", "offset", "tolerance"),
+    [(Quadrature.EXACT, 20_000, 0.5, 1e-6), (Quadrature.SUM100, 100, 0.0, 1e-11)],
+    ids=["exact", "sum100"],
+)
+def test_three_terms_are_the_published_update(scale, quadrature, nodes, offset, tolerance):
+    """Written out on k = sigma / alpha: integrals by a fine sum, or the published sum of 100."""
     grid = Karras(7.0, 0.3, 8.0, Final.LAST).grid(Linear(), 5)
     draws = list(np.random.default_rng(5).standard_normal((6, 12)))
-    found = samples(ERSDE(3, scale), grid, MIXTURE, draws, EPS)
+    found = samples(ERSDE(3, scale, quadrature), grid, MIXTURE, draws, EPS)
     phi, x, past, k = PHI[scale], draws[0], [], grid.sigma / grid.alpha
     left = draws[1:]
     for step in range(5):
@@ -204,20 +209,20 @@ def test_three_terms_are_the_published_update(scale):
         x = after.alpha / now.alpha * r * x + after.alpha * (1 - r) * past[0]
         if scale is not NoiseScale.ODE:
             x = x + after.alpha * np.sqrt(low**2 - r**2 * high**2) * left.pop(0)
-        nodes = low + (np.arange(20_000) + 0.5) / 20_000 * (high - low)
-        width = (high - low) / 20_000
+        width = (high - low) / nodes
+        at = low + (np.arange(nodes) + offset) * width
         d = [
             (past[i] - past[i + 1]) / (k[step - i] - k[step - i - 1]) for i in range(len(past) - 1)
         ]
         if d:
-            first = low - high + phi(low) * (width / phi(nodes)).sum()
+            first = low - high + phi(low) * (width / phi(at)).sum()
             x = x + after.alpha * first * d[0]
         if len(d) > 1:
             bend = 2 * (d[0] - d[1]) / (high - k[step - 2])
             second = (high - low) ** 2 / 2
-            second += phi(low) * (width * (nodes - high) / phi(nodes)).sum()
+            second += phi(low) * (width * (at - high) / phi(at)).sum()
             x = x + after.alpha * second * bend
-    np.testing.assert_allclose(found, x, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found, x, rtol=0, atol=tolerance)
 
 
 @pytest.mark.paper(79)
