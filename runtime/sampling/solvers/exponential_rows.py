@@ -16,7 +16,7 @@ from denoisert.runtime.sampling.basis import Basis, Vector
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.dpm import Estimate
-from denoisert.runtime.sampling.solvers.exponential import Slope, Update
+from denoisert.runtime.sampling.solvers.exponential import Slope, Span, Update
 
 
 class Step(NamedTuple):
@@ -109,3 +109,20 @@ def _applied(update: Update | None, latent: Vector, past: Sequence[Vector], basi
     for gain, estimate in zip(update.gains, past, strict=False):
         found = found + gain * estimate
     return found
+
+
+def adams_bashforth(grid: Grid, estimate: Estimate, order: int, lower_order_below: int) -> Rows:
+    """Exponential Adams-Bashforth: one stage per step, orders 1, 2, .. at its beginning.
+
+    Args:
+        grid: N steps.
+        estimate: which one the polynomial runs through.
+        order: of the whole steps.
+        lower_order_below: the last steps have orders .., 2, 1 if N is less than this.
+    """
+    ending = grid.steps if grid.steps < lower_order_below else grid.steps + order
+    steps = []
+    for step in range(grid.steps):
+        span = Span(grid[step], grid[step + 1], estimate)
+        steps.append(Step(span.predictor(earlier(grid, step, falling(order, step, ending) - 1))))
+    return multistep(grid, estimate, steps)

@@ -10,13 +10,12 @@ from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Rows
 from denoisert.runtime.sampling.solvers.dpm import Estimate
-from denoisert.runtime.sampling.solvers.exponential import Span, Update, lagrange
+from denoisert.runtime.sampling.solvers.exponential import Update, lagrange
 from denoisert.runtime.sampling.solvers.exponential_rows import (
     Step,
+    adams_bashforth,
     check_count,
     check_order,
-    earlier,
-    falling,
     multistep,
 )
 
@@ -58,13 +57,7 @@ class RES:
 
     def rows(self, grid: Grid) -> Rows:
         """One stage per step."""
-        ending = grid.steps if grid.steps < self.lower_order_below else grid.steps + self.order
-        steps = []
-        for step in range(grid.steps):
-            span = Span(grid[step], grid[step + 1], Estimate.CLEAN)
-            order = falling(self.order, step, ending)
-            steps.append(Step(span.predictor(earlier(grid, step, order - 1))))
-        return multistep(grid, Estimate.CLEAN, steps)
+        return adams_bashforth(grid, Estimate.CLEAN, self.order, self.lower_order_below)
 
 
 @dataclass(frozen=True, slots=True)
