@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from denoisert.runtime.events import Admitted, Ended, Preview, Stepped
     from denoisert.runtime.measure.trace import Trace
     from denoisert.runtime.plan import Plan
-    from denoisert.runtime.request import Condition, Limits, Request, Start
+    from denoisert.runtime.request import Condition, Limits, Noised, Request, Start
     from denoisert.runtime.result import Result
     from denoisert.runtime.runtime import Runtime
     from denoisert.runtime.sampling.compat import Compat
@@ -28,7 +28,7 @@ _HOMES = {
     "events": ("Admitted", "Ended", "Preview", "Stepped"),
     "measure.trace": ("Trace",),
     "plan": ("Plan",),
-    "request": ("Condition", "Limits", "Request", "Start"),
+    "request": ("Condition", "Limits", "Noised", "Request", "Start"),
     "result": ("Result",),
     "runtime": ("Runtime",),
     "sampling.compat": ("Compat",),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from denoisert.runtime.buffers import checked_buffers, page_bytes
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.codec.coder import Coder
 from denoisert.runtime.codec.encoder import start_picture
@@ -48,6 +49,7 @@ class Planned:
         picture: the picture it starts from, uint8 (H, W, channels), or None.
         previews: a clean estimate is shown every so many steps, 0 never.
         pixel_bytes: of one decoded picture, 0 where nothing is decoded.
+        buffers: name -> (pages, elements) that the solver reads beside the start.
     """
 
     plan: Plan
@@ -59,6 +61,7 @@ class Planned:
     picture: NDArray[np.uint8] | None = None
     previews: int = 0
     pixel_bytes: int = 0
+    buffers: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def told_bytes(self) -> int:
@@ -67,6 +70,17 @@ class Planned:
         known = sum(array.nbytes for lane in lanes for array in lane.given.values())
         entries = (entry for lane in lanes for entry, _ in lane.told)
         return known + sum(prod(entry.shape) * np.dtype(entry.dtype).itemsize for entry in entries)
+
+    @property
+    def page_bytes(self) -> int:
+        """Of its buffers and tapes, which are part of the plan's memory."""
+        images = self.plan.images
+        return page_bytes(self.buffers, self.table, self.layout, images, self.previews)
+
+    @property
+    def pool_bytes(self) -> int:
+        """What the plan needs of a pool, which others use, too."""
+        return self.plan.memory_bytes - self.page_bytes
 
 
 class Planner:
@@ -130,7 +144,9 @@ class Planner:
             int(table.condition.max()) + 1,
         )
         latent, picture = self._start(request.start)
-        plan = self._cost(request, sampler, table, conditions)
+        given = request.start.buffers if request.start else {}
+        buffers = checked_buffers(given, table, self._denoiser.layout)
+        plan = self._cost(request, sampler, table, conditions, buffers)
         bound = request.limits.memory_bytes
         if bound is not None and plan.memory_bytes > bound:
             raise OutOfMemory(
@@ -147,6 +163,7 @@ class Planner:
             picture,
             previews,
             0 if self.card.autoencoder is None else prod(Coder.of(self.card).picture_shape),
+            buffers,
         )
 
     def _check_size(self, size: tuple[int, int] | None) -> None:
@@ -162,7 +179,7 @@ class Planner:
 
     def _start(self, start: Start | None) -> tuple[Array | None, NDArray[np.uint8] | None]:
         """The latent or the picture to start from."""
-        if start is None:
+        if start is None or start.latent is None:
             return None, None
         if start.picture is not None:
             return None, start_picture(start.picture, self.card)
@@ -181,14 +198,22 @@ class Planner:
         return converted(latent, "float32", "the start latent").reshape(1, -1)
 
     def _cost(
-        self, request: Request, sampler: Sampler, table: SamplerTable, conditions: Conditions
+        self,
+        request: Request,
+        sampler: Sampler,
+        table: SamplerTable,
+        conditions: Conditions,
+        buffers: Mapping[str, Array],
     ) -> Plan:
+        layout = self._denoiser.layout
         lanes = widest_row(table) * min(request.images, self._slots)
         engine = self._denoiser.engine
         largest = engine.buckets[-1]
         lane_bytes = (
             sum(port.nbytes(largest) for port in (*engine.inputs, *engine.outputs)) // largest
         )
+        pool = pool_bytes(layout, table, self._slots, lane_bytes, largest)
+        pages = page_bytes(buffers, table, layout, request.images, sampler.previews)
         return Plan(
             engine=self._reason,
             solver=sampler.solver,
@@ -197,9 +222,9 @@ class Planner:
             nfe=table.nfe,
             images=request.images,
             lanes=min(lanes, largest),
-            memory_bytes=pool_bytes(self._denoiser.layout, table, self._slots, lane_bytes, largest),
+            memory_bytes=pool + pages,
             time=self._time(request.images, table, conditions),
-            notes=(*conditions.notes, *self._notes(lanes)),
+            notes=(*conditions.notes, *self._notes(lanes, pages)),
         )
 
     def _time(self, images: int, table: SamplerTable, conditions: Conditions) -> Estimate:
@@ -220,8 +245,10 @@ class Planner:
             whole += profile.call(DECODER, images)
         return whole
 
-    def _notes(self, lanes: int) -> tuple[str, ...]:
+    def _notes(self, lanes: int, pages: int) -> tuple[str, ...]:
         notes = []
+        if pages:
+            notes.append(f"{pages / 2**20:.2f} MiB of the memory are its tapes and buffers")
         buckets = self._denoiser.engine.buckets
         if self._denoiser.has_scalar_time:
             notes.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,8 @@ MOST_BYTES = 2**63
 MAX_CHARACTERS = 10**6
 MAX_DEADLINE_S = 10**6
 MAX_PRIORITY = 1000
+STRENGTH = 0.5
+SOURCE = "source"
 
 # A prompt, a class label or its name, nothing at all, or values by name for networks with several.
 Value = int | str | None | Mapping[str, Any]
@@ -57,26 +60,72 @@ class Condition:
                     )
 
 
+class Noised(Enum):
+    """Who noises the latent that a run starts from.
+
+    HERE: the run, which takes it for clean, to the first point of its steps. ALREADY: somebody
+    before, so that it lies at that point as it is: what `Inverse` made, or another run left.
+    """
+
+    HERE = "here"
+    ALREADY = "already"
+
+    def __repr__(self) -> str:
+        return f"Noised.{self.name}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """A latent or a picture to start from instead of noise alone.
+    """What a run starts from and reads instead of noise alone: a latent, or buffers, or both.
 
     Args:
         latent: (elements,) or the shape of the state, float; or a picture, as a PIL image or uint8
-            (H, W, 3), for a bundle with an image encoder.
-        strength: share of the steps that run, in (0, 1]; 1 keeps only what alpha lets through.
+            (H, W, 3), for a bundle with an image encoder; or None, where buffers are enough.
+        strength: share of the steps that run, the last ones, in (0, 1]; of a clean latent 1 keeps
+            only what alpha lets through. None means half of them from a latent, all without one.
+        buffers: name -> array that the solver reads and nobody writes, such as the "recorded" of
+            NoiseReplay: (pages, elements) or (pages, *shape of the state), real and finite; a
+            single page needs no first dimension. All images of the request share them.
+        noised: whether the latent is clean or lies at the first point already.
 
     Raises:
-        InvalidInput: a strength outside its range.
+        InvalidInput: a strength outside its range, neither latent nor buffers, or buffers that are
+            no mapping from names; the source is the latent, no buffer.
     """
 
-    latent: NDArray[np.floating] | NDArray[np.uint8] | Image
-    strength: float = 0.5
+    latent: NDArray[np.floating] | NDArray[np.uint8] | Image | None = None
+    strength: float | None = None
+    buffers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    noised: Noised = Noised.HERE
 
     def __post_init__(self) -> None:
         is_number = isinstance(self.strength, int | float | np.number)
-        if not is_number or not 0.0 < self.strength <= 1.0:
+        if self.strength is not None and not (is_number and 0.0 < self.strength <= 1.0):
             raise InvalidInput(f"start strength {self.strength} is outside 0 (excluded) to 1.")
+        if not isinstance(self.noised, Noised):
+            raise InvalidInput(f"noised {self.noised!r}: give Noised.HERE or Noised.ALREADY.")
+        if not isinstance(self.buffers, Mapping) or not all(map(_is_name, self.buffers)):
+            raise InvalidInput(
+                f"buffers {type(self.buffers).__name__} is no mapping from names. Pass "
+                'Start(buffers={"recorded": array}); the source is the latent: Start(latent).'
+            )
+        if self.latent is None and not self.buffers:
+            raise InvalidInput(
+                "a start of nothing. Pass Start(latent, strength) or Start(buffers={name: array}), "
+                "or leave the start out to begin with noise."
+            )
+        if self.latent is None and self.noised is Noised.ALREADY:
+            raise InvalidInput("Noised.ALREADY is said of a latent. Pass Start(latent, ...).")
+
+    @property
+    def share(self) -> float | None:
+        """The strength; None runs all steps from where the solver itself begins."""
+        return STRENGTH if self.strength is None and self.latent is not None else self.strength
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of all that it gives, the latent's first."""
+        return (*(() if self.latent is None else (SOURCE,)), *sorted(self.buffers))
 
     @property
     def picture(self) -> NDArray[np.uint8] | Image | None:
@@ -87,6 +136,10 @@ class Start:
             return value.astype(np.uint8, copy=False) if is_picture else None
         pil = sys.modules.get("PIL.Image")  # whoever made a PIL image has imported it
         return value if pil is not None and isinstance(value, pil.Image) else None
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and name != SOURCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +185,7 @@ class Request:
         solver: how a step is taken.
         schedule: where the steps lie.
         guidance: how the branches combine.
-        start: a latent or a picture to start from.
+        start: a latent or a picture to start from, and buffers that the solver reads.
         limits: what the request may cost.
 
     Raises:

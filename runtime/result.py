@@ -33,6 +33,9 @@ class Result:
         error: why it failed, or None.
         notes: what the user should know, such as a prompt that was cut.
         pixels: decoded pictures, uint8 (images, H, W, C); None where the latents are the pictures.
+        tapes: what the solver wrote down for each image, tapes[image][tape] of shape (pages,
+            elements), as the solver's docstring says; () of a solver that writes none, and () in
+            all when the request failed. Pages that no row wrote are 0.
     """
 
     layout: StateLayout
@@ -43,6 +46,7 @@ class Result:
     error: DenoiseRTError | None = None
     notes: tuple[str, ...] = ()
     pixels: NDArray[np.uint8] | None = None
+    tapes: tuple[tuple[NDArray[np.float32], ...], ...] = ()
 
     def __repr__(self) -> str:
         if self.error is not None:

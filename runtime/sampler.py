@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.errors import InvalidInput
-from denoisert.runtime.request import Request
+from denoisert.runtime.request import SOURCE, Noised, Request
 from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.guidance import Guidance
@@ -19,7 +20,6 @@ from denoisert.runtime.sampling.solvers import Solver
 from denoisert.runtime.sampling.table import SamplerTable
 
 CACHED_TABLES = 128
-SOURCE = "source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,10 @@ class Sampler:
         spacing: where the steps lie.
         steps: N.
         guidance: how the branches combine.
-        strength: share of the steps that run from a given latent, or None to start from noise.
+        strength: share of the steps that run from what is given, or None to start from noise.
         previews: the clean estimate of every k-th step is shown; 0 none.
+        given: names of what the request gives, "source" for its latent.
+        noised: whether the latent is clean or lies at the first point already.
     """
 
     solver: Solver
@@ -41,6 +43,8 @@ class Sampler:
     guidance: Guidance
     strength: float | None = None
     previews: int = 0
+    given: tuple[str, ...] = ()
+    noised: Noised = Noised.HERE
 
     def __post_init__(self) -> None:
         if not isinstance(self.previews, int) or self.previews < 0:
@@ -54,13 +58,16 @@ class Sampler:
         """The request's sampler, completed by what the card recommends."""
         advice = card.sampler
         spacing = request.schedule or advice.spacing
+        start = request.start
         return cls(
             solver=request.solver or advice.solver,
             spacing=spacing,
             steps=int(request.steps or pinned_steps(spacing) or advice.steps),
             guidance=request.guidance or advice.guidance,
-            strength=request.start.strength if request.start else None,
+            strength=start.share if start else None,
             previews=previews,
+            given=start.given if start else (),
+            noised=start.noised if start else Noised.HERE,
         )
 
     def grid(self, card: Card) -> Grid:
@@ -70,12 +77,16 @@ class Sampler:
             InvalidInput: steps that the spacing has not, or a start that it does not begin with.
         """
         grid = self.spacing.grid(card.training.schedule, self.steps)
-        if grid.source_gain and self.strength != 1.0:
+        if grid.source_gain and self.strength not in (None, 1.0):
             raise InvalidInput(
                 f"{self.spacing} begins with a latent of its own noise level, and a start of "
                 f"strength {self.strength} was given. Pass Start(latent, 1.0) with that latent."
             )
-        return grid if grid.source_gain or self.strength is None else grid.tail(self.strength)
+        if self.strength is not None and not grid.source_gain:
+            grid = grid.tail(self.strength)
+        if self.noised is Noised.ALREADY:
+            return replace(grid, noise_gain=0.0, source_gain=1.0)
+        return grid
 
 
 class TableCache:
@@ -128,27 +139,40 @@ def compile_table(sampler: Sampler, card: Card) -> SamplerTable:
     """
     grid = sampler.grid(card)
     rows = sampler.solver.rows(grid)
-    _check_externals(sampler, rows.basis.externals)
+    _check_externals(sampler, grid, rows.basis.externals)
     _check_times(card, [point.model_time for point in rows.points])
     if sampler.previews:
         rows = with_previews(rows, sampler.previews)
     return fold(rows, card.training.parametrisation, sampler.guidance)
 
 
-def _check_externals(sampler: Sampler, names: tuple[str, ...]) -> None:
-    """Refuse a table that reads what the request has not given."""
-    given = {SOURCE} if sampler.strength is not None else set()
-    missing = [name for name in names if name not in given]
-    if missing == [SOURCE]:
+def _check_externals(sampler: Sampler, grid: Grid, names: tuple[str, ...]) -> None:
+    """Refuse a table that reads what the request has not given, and what nobody would read."""
+    missing = [name for name in names if name not in sampler.given]
+    if SOURCE in missing:
         raise InvalidInput(
-            f"{sampler.solver} starts from a given latent and the request has none. Pass "
-            "start=Start(latent, 1.0)."
+            f"{sampler.solver} on {sampler.spacing} starts from a given latent and the request has "
+            "none. Pass start=Start(latent, 1.0)."
         )
     if missing:
         raise InvalidInput(
-            f"{sampler.solver} reads {', '.join(map(repr, missing))}, which a request cannot give "
-            "yet. Run its table with denoisert.runtime.sampling.oracle.execute."
+            f"{sampler.solver} reads {_listed(missing)}, which the request does not give. Pass "
+            f"start=Start(..., buffers={{{missing[0]!r}: array of (pages, elements)}}); the "
+            "solver's docstring says what it holds."
         )
+    # At alpha = 0 nothing of a clean latent is left, and that is what strength 1 asks for.
+    is_faint = grid.source_gain == 0.0
+    unread = [name for name in sampler.given if name not in names]
+    if unread and not (is_faint and unread == [SOURCE]):
+        buffers = [name for name in names if name != SOURCE]
+        raise InvalidInput(
+            f"the start gives {_listed(unread)}, which {sampler.solver} does not read; beside a "
+            f"latent it reads {_listed(buffers) or 'no buffers'}. Leave out what it does not read."
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def _check_times(card: Card, times: list[float]) -> None:

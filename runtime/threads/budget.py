@@ -31,7 +31,7 @@ class Budget:
         Raises:
             OutOfMemory: says what is needed.
         """
-        needed = self._fixed + self._devices * job.planned.plan.memory_bytes + job.nbytes
+        needed = self._fixed + self._devices * job.planned.pool_bytes + job.nbytes
         if self._bound is not None and needed > self._bound:
             raise OutOfMemory(
                 f"the request needs {needed} bytes, the runtime may use {self._bound}. Ask for "
@@ -40,7 +40,7 @@ class Budget:
 
     def fits(self, job: Job) -> bool:
         """Whether a request fits beside the open ones; alone it always does, once checked."""
-        pool = max(self._pool, job.planned.plan.memory_bytes)
+        pool = max(self._pool, job.planned.pool_bytes)
         needed = self._fixed + self._devices * pool + self.used + job.nbytes
         return self._bound is None or needed <= self._bound or not self.used
 
@@ -52,7 +52,7 @@ class Budget:
         """
         if not self.fits(job):
             return False
-        self._pool = max(self._pool, job.planned.plan.memory_bytes)
+        self._pool = max(self._pool, job.planned.pool_bytes)
         self.used += job.nbytes
         return True
 

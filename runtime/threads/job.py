@@ -15,7 +15,7 @@ from denoisert.runtime.loop.slot import Work
 from denoisert.runtime.measure.trace import Trace
 from denoisert.runtime.plan import FLOAT_BYTES
 from denoisert.runtime.planner import Planned
-from denoisert.runtime.request import Request
+from denoisert.runtime.request import SOURCE, Request
 from denoisert.runtime.result import Result, preview_picture
 from denoisert.runtime.threads.ending import Ending
 from denoisert.runtime.threads.mailbox import Mailbox
@@ -44,6 +44,7 @@ class Job:
         deadline_ns: when it ends at the latest, or None.
         numbers: of its pictures in the pool.
         latents: finished pictures, by image.
+        tapes: what the solver wrote for each of them, (pages, elements) per tape.
         ending: where its result will be.
         mailbox: where its news goes.
         phases: milliseconds by phase.
@@ -83,6 +84,7 @@ class Job:
         self.engine_ns = 0
         self.numbers: list[int] = []
         self.latents: dict[int, NDArray[np.float32]] = {}
+        self.tapes: dict[int, tuple[Array, ...]] = {}
         self.phases: dict[str, float] = {}
         self.conditions: tuple[Mapping[str, Array], ...] | None = None
         self.sources = None if planned.picture is not None else _repeated(request, planned)
@@ -104,12 +106,13 @@ class Job:
 
     @property
     def nbytes(self) -> int:
-        """What it holds at most while it is open: latents, values, starts, parked registers."""
+        """At most while it is open: latents, values, starts, pages, parked registers."""
         planned = self.planned
         latent = planned.layout.elements * FLOAT_BYTES
         kept = 2 * latent + planned.table.form.registers * latent
         start = 0 if planned.start is None else planned.start.nbytes
-        return self.request.images * (kept + planned.pixel_bytes) + start + planned.told_bytes
+        own = start + planned.told_bytes + planned.page_bytes
+        return self.request.images * (kept + planned.pixel_bytes) + own
 
     @property
     def is_ready(self) -> bool:
@@ -119,6 +122,7 @@ class Job:
     def works(self) -> list[Work]:
         """Its pictures as the pool takes them; the job must be ready."""
         planned, sources = self.planned, self.sources or ()
+        buffers = planned.buffers
         return [
             Work(
                 table=planned.table,
@@ -126,7 +130,7 @@ class Job:
                 conditions=self.conditions or (),
                 seed=int(self.request.seed),
                 image=image,
-                externals={"source": sources[image]} if sources else {},
+                externals={SOURCE: sources[image], **buffers} if sources else buffers,
                 priority=int(self.request.limits.priority),
                 previews=planned.previews,
             )
@@ -157,6 +161,10 @@ class Job:
         part = self.planned.layout.parts[0]
         return self.flat()[:, : part.elements].reshape(-1, *part.shape)
 
+    def taped(self) -> tuple[tuple[NDArray[np.float32], ...], ...]:
+        """What its solver wrote, per image and tape; every picture must have ended."""
+        return tuple(self.tapes[image] for image in range(self.request.images))
+
     def result(self, error: DenoiseRTError | None) -> Result:
         """What its owner gets.
 
@@ -175,6 +183,7 @@ class Job:
             error=error,
             notes=self.planned.conditions.notes,
             pixels=self.pixels if error is None else None,
+            tapes=self.taped() if error is None else (),
         )
 
 

@@ -235,7 +235,7 @@ class Loop(Worker):
             if outcome.latent is None:
                 self.drop(job, outcome.error or EngineError("a picture ended without a latent."))
                 continue
-            job.latents[image] = outcome.latent
+            job.latents[image], job.tapes[image] = outcome.latent, outcome.tapes
             if job.number in self._watched:
                 _report(job, image, job.planned.table.stages)
             if len(job.latents) == job.request.images:

@@ -9,6 +9,7 @@ import pytest
 from denoisert.runtime import (
     CFG,
     DDIM,
+    EDICT,
     Begin,
     Bounded,
     Clip,
@@ -18,7 +19,9 @@ from denoisert.runtime import (
     Heun,
     Inverse,
     Karras,
+    Latents,
     Levels,
+    Noised,
     NoiseReplay,
     Request,
     ResolutionShifted,
@@ -54,7 +57,9 @@ def test_what_a_request_says_wins():
     request = Request(
         3, steps=4, solver=Euler(), schedule=spacing, guidance=Unguided(), start=start
     )
-    assert Sampler.of(request, CARD) == Sampler(Euler(), spacing, 4, Unguided(), 0.25)
+    wanted = Sampler(Euler(), spacing, 4, Unguided(), 0.25, given=("source",))
+    assert Sampler.of(request, CARD) == wanted
+    assert wanted != replace(wanted, noised=Noised.ALREADY)
 
 
 def test_the_table_is_the_fold_of_its_parts():
@@ -66,7 +71,7 @@ def test_the_table_is_the_fold_of_its_parts():
 
 def test_strength_cuts_the_grid():
     whole = Sampler(Euler(), Trailing(), 8, Unguided())
-    part = replace(whole, strength=0.5)
+    part = replace(whole, strength=0.5, given=("source",))
     assert part.grid(CARD).steps == 4
     assert np.array_equal(part.grid(CARD).alpha, whole.grid(CARD).alpha[4:])
     assert compile_table(part, CARD).externals == ("source",)
@@ -101,13 +106,14 @@ def test_a_pinned_list_with_another_number_of_steps_is_refused():
 
 def test_a_truncated_spacing_says_what_it_starts_from():
     spacing = Truncated(Karras(sigma_min=0.1, sigma_max=10.0), 2.0)
-    for strength in (None, 0.5):
-        with pytest.raises(InvalidInput, match=r"Pass Start\(latent, 1.0\)"):
-            Sampler(Euler(), spacing, 6, Unguided(), strength).grid(CARD)
-    grid = Sampler(Euler(), spacing, 6, Unguided(), 1.0).grid(CARD)
+    with pytest.raises(InvalidInput, match=r"on Truncated.*Pass start=Start\(latent, 1.0\)"):
+        compile_table(Sampler(Euler(), spacing, 6, Unguided()), CARD)
+    with pytest.raises(InvalidInput, match=r"strength 0.5 was given. Pass Start\(latent, 1.0\)"):
+        Sampler(Euler(), spacing, 6, Unguided(), 0.5, given=("source",)).grid(CARD)
+    whole = Sampler(Euler(), spacing, 6, Unguided(), 1.0, given=("source",))
+    grid = whole.grid(CARD)
     assert (grid.noise_gain, grid.source_gain) == (0.0, 1.0)
-    table = compile_table(Sampler(Euler(), spacing, 6, Unguided(), 1.0), CARD)
-    assert table.externals == ("source",)
+    assert compile_table(whole, CARD).externals == ("source",)
     noise = replace(spacing, begin=Begin.NOISE)
     assert Sampler(Euler(), noise, 6, Unguided()).grid(CARD).source_gain == 0.0
 
@@ -138,7 +144,7 @@ def test_equal_samplers_share_a_table():
         Sampler(DDIM(), Trailing(), 5, CFG(2.0)),
         Sampler(Euler(), Trailing(), 6, CFG(2.0)),
         Sampler(Euler(), Trailing(), 5, CFG(2.5)),
-        Sampler(Euler(), Trailing(), 5, CFG(2.0), 0.5),
+        Sampler(Euler(), Trailing(), 5, CFG(2.0), 0.5, given=("source",)),
     ):
         assert cache.table(other) is not first
 
@@ -202,12 +208,53 @@ def test_solvers_that_start_from_a_latent_want_one():
     sampler = Sampler(Inverse(Euler()), Trailing(), 4, Unguided())
     with pytest.raises(InvalidInput, match=r"the request has none\. Pass start=Start"):
         compile_table(sampler, CARD)
-    table = compile_table(replace(sampler, strength=1.0), CARD)
+    table = compile_table(replace(sampler, strength=1.0, given=("source",)), CARD)
     assert table.externals == ("source",)
     assert table.draws.sum() == 0
-    recorded = Sampler(NoiseReplay(), Trailing(), 4, Unguided(), 1.0)
-    with pytest.raises(InvalidInput, match=r"reads 'recorded', which a request cannot give yet"):
-        compile_table(recorded, CARD)
+
+
+@pytest.mark.parametrize("strength", [None, 0.5, 1.0])
+def test_a_replay_needs_its_buffer_and_no_latent(strength):
+    """Nor does it matter whether the grid would begin with one."""
+    for spacing in (Trailing(), Truncated(Levels((9.0, 3.0, 1.0, 0.5, 0.0)), 5.0)):
+        steps, share = 4, None if strength is None or spacing != Trailing() else strength
+        sampler = Sampler(NoiseReplay(), spacing, steps, Unguided(), share)
+        with pytest.raises(InvalidInput, match=r"reads 'recorded'.*buffers=\{'recorded': array"):
+            compile_table(sampler, CARD)
+        table = compile_table(replace(sampler, given=("recorded",)), CARD)
+        assert table.externals == ("recorded",)
+        assert table.draws.sum() == 0
+        assert table.stages == round(steps * (share or 1.0))
+
+
+def test_what_the_solver_does_not_read_is_refused():
+    euler = Sampler(Euler(), Trailing(), 4, Unguided(), 0.5, given=("source", "recorded", "seed"))
+    with pytest.raises(
+        InvalidInput, match=r"gives 'recorded', 'seed', which Euler\(\).*no buffers"
+    ):
+        compile_table(euler, CARD)
+    replay = replace(euler, solver=NoiseReplay(), given=("source", "recorded"))
+    with pytest.raises(InvalidInput, match=r"gives 'source', which NoiseReplay.*reads 'recorded'"):
+        compile_table(replay, CARD)
+    pair = replace(euler, solver=EDICT(begin=Latents.PAIR), strength=0.7, given=("source", "scond"))
+    with pytest.raises(InvalidInput, match=r"reads 'second', which the request does not give"):
+        compile_table(pair, CARD)
+
+
+def test_at_full_strength_a_flow_keeps_nothing_of_a_latent():
+    whole = Sampler(Euler(), Trailing(), 4, Unguided(), 1.0, given=("source",))
+    assert compile_table(whole, CARD).externals == ()
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_a_latent_that_is_noised_already_is_taken_as_it_is(strength):
+    clean = Sampler(Euler(), Trailing(), 4, Unguided(), strength, given=("source",))
+    grid, other = clean.grid(CARD), replace(clean, noised=Noised.ALREADY).grid(CARD)
+    assert (other.noise_gain, other.source_gain) == (0.0, 1.0)
+    assert np.array_equal(grid.sigma, other.sigma)
+    table = compile_table(replace(clean, noised=Noised.ALREADY), CARD)
+    assert table.externals == ("source",)
+    assert table.draws.sum() == 0
 
 
 def test_a_bound_of_the_solver_is_the_tables():

@@ -107,7 +107,8 @@ class NoiseReplay:
 
     def rows(self, grid: Grid) -> Rows:
         """One stage per step."""
-        program = Program(replace(grid, source_gain=0.0), registers=1, externals=(RECORDED,))
+        own = replace(grid, noise_gain=1.0, source_gain=0.0)  # page 0 takes their place
+        program = Program(own, registers=1, externals=(RECORDED,))
         basis = program.basis
         program.begin([basis.external(0)])
         for step in range(grid.steps):

@@ -9,9 +9,7 @@ from denoisert.runtime.threads.budget import Budget
 
 
 def job(own, pool):
-    return SimpleNamespace(
-        nbytes=own, planned=SimpleNamespace(plan=SimpleNamespace(memory_bytes=pool))
-    )
+    return SimpleNamespace(nbytes=own, planned=SimpleNamespace(pool_bytes=pool))
 
 
 def test_without_a_bound_everything_fits():
