@@ -152,9 +152,18 @@ def test_guidance_acts_on_the_mean_and_the_condition_says_the_variance():
 
 
 @pytest.mark.paper(59)
-@pytest.mark.parametrize("spacing", [Respaced(), Respaced((10, 15, 25)), Strided()], ids=str)
-def test_respacing_keeps_alpha_and_its_betas_follow(spacing):
+@pytest.mark.parametrize(
+    ("spacing", "ends"),
+    [
+        (Respaced(), {0, 999}),
+        (Respaced((10, 15, 25)), {0, 333, 334, 666, 667, 999}),  # of sections of 334, 333, 333
+        (Strided(), set(range(0, 1000, 20))),
+    ],
+    ids=str,
+)
+def test_respacing_keeps_alpha_and_its_betas_follow(spacing, ends):
     grid = spacing.grid(Cosine(), 50)
+    assert ends <= set(grid.model_time[:-1].astype(int))
     kept = np.cumprod(1 - Cosine().betas())
     np.testing.assert_allclose(grid.alpha[:-1] ** 2, kept[grid.model_time[:-1].astype(int)])
     beta, small = betas(grid)

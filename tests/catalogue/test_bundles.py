@@ -11,6 +11,7 @@ from denoisert.kernels.philox import reference as philox
 from denoisert.runtime import (
     CFG,
     DDIM,
+    DDPM,
     Bounded,
     Clip,
     Condition,
@@ -19,12 +20,13 @@ from denoisert.runtime import (
     Runtime,
     Start,
     Trailing,
+    Unguided,
 )
 from denoisert.runtime.bundle.card import Recommended, Training
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.layout import Part, StateLayout
 from denoisert.runtime.sampling.parametrisation import Parametrisation
-from denoisert.runtime.sampling.schedules import Linear, ResidualBridgePath
+from denoisert.runtime.sampling.schedules import Cosine, Linear, ResidualBridgePath
 from tests.catalogue.bundled import SIZE, Listener
 from tests.export.diffusers_pipelines import text_to_image
 from tests.runtime.bundles import compiled, watched
@@ -95,6 +97,34 @@ def test_a_volume_is_a_state_like_any_other(tmp_path):
     for t in (1.0, 0.75, 0.5, 0.25):
         x = x - 0.25 * toy.answer(x, t, 3)
     np.testing.assert_allclose(result.flat[0], x, atol=2e-5)
+
+
+@pytest.mark.paper(116)
+def test_vectors_are_sampled_with_clamped_estimates(tmp_path):
+    """The released `sample`: x0 clamped, the posterior mean and variance of cosine betas."""
+    count, width = 40, 48
+    toy = perceptron(
+        seed=6, layout=StateLayout((Part("latent", (width,)),)), time_gain=0.02, gain=2.0
+    )
+    card = {
+        "training": Training(Parametrisation.X0, Cosine(count)),
+        "sampler": Recommended(Bounded(DDPM(), Clip(-1.0, 1.0)), Trailing(), count),
+    }
+    with Runtime.open(compiled(toy, tmp_path, **card)) as runtime:
+        found = runtime.generate(Request(3, seed=7, guidance=Unguided())).flat[0]
+    beta = Cosine(count).betas()
+    kept = np.cumprod(1 - beta)
+    before = np.append(1.0, kept[:-1])
+    x, clamped = philox.normals(7, draw=0, image=0, count=width), 0
+    for t in reversed(range(count)):
+        clean = toy.answer(x, float(t), 3)
+        clamped += (np.abs(clean) > 1).sum()
+        mean = beta[t] * np.sqrt(before[t]) / (1 - kept[t]) * np.clip(clean, -1, 1)
+        mean += (1 - before[t]) * np.sqrt(1 - beta[t]) / (1 - kept[t]) * x
+        noise = philox.normals(7, draw=count - t, image=0, count=width) if t else 0.0
+        x = mean + np.sqrt(beta[t] * (1 - before[t]) / (1 - kept[t])) * noise
+    np.testing.assert_allclose(found, x, atol=2e-4)
+    assert clamped > 20
 
 
 @pytest.mark.paper(106)

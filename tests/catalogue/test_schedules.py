@@ -74,6 +74,17 @@ def test_from_plain_noise_the_bias_is_the_predicted_one_and_grows_as_the_run_sho
     assert errors[-1] > 0.3 > 0.03 > errors[0]
 
 
+@pytest.mark.paper(17)
+def test_a_request_hands_the_sample_in_and_no_noise_is_added():
+    card = perceptron().card(training=Training(EPS, Linear()))
+    spacing = Truncated(Karras(7.0, 0.02, 60.0), 2.0)
+    request = Request(3, start=Start(np.zeros(60), 1.0), steps=20, schedule=spacing)
+    grid = Sampler.of(request, card).grid(card)
+    assert (grid.source_gain, grid.noise_gain) == (1.0, 0.0)
+    assert grid[0].sigma_ve == pytest.approx(2.0)
+    assert 5 < grid.steps < 20
+
+
 @pytest.mark.paper(26)
 def test_the_network_hears_the_start_of_a_part_and_the_rows_take_the_true_time():
     """f(t) on both sides of every edge, and the loop written out with f(t) and the true alpha."""
