@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from denoisert.export.graph.signature import LATENT
 from denoisert.export.sources.diffusers.folder import Component, Folder
+from denoisert.export.sources.diffusers.pipeline import Pipeline
 from denoisert.export.sources.diffusers.readme import Readme
 from denoisert.export.sources.diffusers.scheduler import Sampling
 from denoisert.export.sources.diffusers.tokenizer import Tokens
@@ -18,6 +19,7 @@ from denoisert.runtime.bundle.picture import Autoencoder, Picture
 from denoisert.runtime.errors import ExportError, InvalidInput
 from denoisert.runtime.layout import Part, StateLayout
 from denoisert.runtime.sampling.guidance import CFG
+from denoisert.runtime.sampling.solvers import DDPM, Bounded, Variance
 
 LARGEST_TILE: Final = 64
 """Positions of a latent along one axis that a decoder takes at once, unless asked otherwise."""
@@ -114,9 +116,7 @@ def build_card(
         training=sampling.training,
         layout=StateLayout((Part(LATENT, (channels, *sizes.latent)),)),
         conditions=conditions,
-        network=Network(
-            TIME, TimeShape.LANES, "float32", ((OutputSlice(PREDICTION, 0, channels),),)
-        ),
+        network=Network(TIME, TimeShape.LANES, "float32", _ports(channels, sampling)),
         sampler=replace(advice, steps=readme.steps) if readme.steps else advice,
         picture=Picture(-1.0, 1.0),
         texts=texts,
@@ -189,6 +189,22 @@ def _channels(folder: Folder) -> int:
             f"{latent}; only models that denoise nothing but the autoencoder's latent are compiled."
         )
     return latent
+
+
+def pipeline_of(folder: Folder) -> Pipeline:
+    """How the folder's pipeline calls its scheduler, and the outputs that its denoiser has."""
+    denoiser = denoiser_of(folder)
+    taken = whole(denoiser, "in_channels", 4)
+    return Pipeline(ports=2 if whole(denoiser, "out_channels", taken) == 2 * taken else 1)
+
+
+def _ports(channels: int, sampling: Sampling) -> tuple[tuple[OutputSlice, ...], ...]:
+    """The estimate, and a learned variance behind it where the sampler reads one."""
+    solver = sampling.recommended.solver
+    inner = solver.solver if isinstance(solver, Bounded) else solver
+    is_learned = isinstance(inner, DDPM) and inner.variance is not Variance.FIXED
+    firsts = (0, channels) if is_learned else (0,)
+    return tuple((OutputSlice(PREDICTION, first, channels),) for first in firsts)
 
 
 def _text(

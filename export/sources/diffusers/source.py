@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from denoisert.export.fingerprint import Fingerprint
 from denoisert.export.options import CompileOptions
-from denoisert.export.sources.diffusers.card import build_card, find_sizes, guidance_of
+from denoisert.export.sources.diffusers.card import (
+    build_card,
+    find_sizes,
+    guidance_of,
+    pipeline_of,
+)
 from denoisert.export.sources.diffusers.folder import read_folder
 from denoisert.export.sources.diffusers.readme import read_readme
 from denoisert.export.sources.diffusers.scheduler import read_scheduler
@@ -51,7 +56,10 @@ class DiffusersFolder:
         readme = read_readme(self.folder.root)
         scheduler = parts["scheduler"]
         self._sampling = read_scheduler(
-            scheduler.class_name, scheduler.config, guidance_of(self.folder, readme)
+            scheduler.class_name,
+            scheduler.config,
+            guidance_of(self.folder, readme),
+            pipeline_of(self.folder),
         )
         sizes = find_sizes(self.folder, chosen.size, chosen.tile)
         self.card = card or build_card(self.folder, sizes, self._sampling, readme, self._tokens)

@@ -7,17 +7,26 @@ import math
 import diffusers
 import pytest
 
+from denoisert.export.sources.diffusers.defaults import DEFAULTS, UNLISTED
+from denoisert.export.sources.diffusers.families import SAME, UNREAD, canonical
 from denoisert.export.sources.diffusers.file import read_object
 from denoisert.export.sources.diffusers.settings import (
-    DEFAULTS,
-    FLOW_NEUTRAL,
+    LEVELS,
     NEUTRAL,
+    NEUTRAL_IN_DPM,
     NUMBERS,
+    pick,
     read_settings,
 )
 from denoisert.runtime.errors import ExportError, InvalidInput
 
 every_class = pytest.mark.parametrize("class_name", DEFAULTS)
+
+
+def completed(class_name):
+    """What is read where the file says nothing."""
+    defaults = DEFAULTS[class_name]
+    return {**(UNLISTED if LEVELS[0] in defaults else {}), **defaults}
 
 
 def installed(class_name):
@@ -32,16 +41,18 @@ def test_the_defaults_are_those_of_diffusers(class_name):
     if "lambda_min_clipped" in expected:
         assert expected.pop("lambda_min_clipped") == -math.inf
         expected["lambda_min_clipped"] = None
+    if "disable_corrector" in expected:
+        expected["disable_corrector"] = tuple(expected["disable_corrector"])
     assert dict(DEFAULTS[class_name]) == expected
 
 
 @every_class
 def test_neutral_values_are_defaults(class_name):
     """A configuration that says nothing must never be refused."""
-    for key, value in (NEUTRAL | FLOW_NEUTRAL).items():
+    for key, value in (NEUTRAL | NEUTRAL_IN_DPM).items():
         if key in DEFAULTS[class_name]:
             assert DEFAULTS[class_name][key] == value
-    assert read_settings(class_name, {}) == DEFAULTS[class_name]
+    assert read_settings(class_name, {}) == completed(class_name)
 
 
 @every_class
@@ -49,14 +60,14 @@ def test_what_diffusers_saves_is_read(class_name, tmp_path):
     getattr(diffusers, class_name)().save_pretrained(tmp_path / "scheduler")
     root = (tmp_path / "scheduler").resolve()
     config = read_object(type(root)("scheduler_config.json"), root)
-    assert read_settings(class_name, config) == DEFAULTS[class_name]
+    assert read_settings(class_name, config) == completed(class_name)
     assert json.dumps(read_settings(class_name, config), allow_nan=False)
 
 
 @every_class
 def test_other_keys_are_ignored_and_null_is_the_default(class_name):
     config = dict.fromkeys(DEFAULTS[class_name]) | {"flavour": 3, "_class_name": class_name}
-    assert read_settings(class_name, config) == DEFAULTS[class_name]
+    assert read_settings(class_name, config) == completed(class_name)
 
 
 @every_class
@@ -69,7 +80,7 @@ def test_whole_numbers_are_floats_where_the_default_is_one(class_name):
 
 @every_class
 def test_every_setting_has_its_type(class_name):
-    wrong = {bool: "yes", int: 0.5, float: "1.0", str: 3}
+    wrong = {bool: "yes", int: 0.5, float: "1.0", str: 3, tuple: 3}
     for key, default in DEFAULTS[class_name].items():
         if default is not None:
             with pytest.raises(InvalidInput, match=f"{class_name}.{key}"):
@@ -96,12 +107,49 @@ def test_every_other_value_is_refused(key):
         read_settings(class_name, {key: other})
 
 
-def test_karras_is_refused_for_flows_alone():
-    with pytest.raises(ExportError, match="use_karras_sigmas"):
-        read_settings("FlowMatchEulerDiscreteScheduler", {"use_karras_sigmas": True})
-    assert read_settings("EulerDiscreteScheduler", {"use_karras_sigmas": True})["use_karras_sigmas"]
+@pytest.mark.parametrize("key", NEUTRAL_IN_DPM)
+def test_shifts_of_a_pipeline_are_refused_where_flows_are_an_option(key):
+    class_name, value = "UniPCMultistepScheduler", 1 if key == "shift_terminal" else True
+    with pytest.raises(ExportError, match=f"{class_name} has {key} = "):
+        read_settings(class_name, {key: value})
+    assert read_settings("FlowMatchEulerDiscreteScheduler", {key: value})[key] == value
+
+
+def test_levels_exclude_each_other():
+    chosen = dict.fromkeys(LEVELS[1:], True)
+    with pytest.raises(InvalidInput, match=f"{LEVELS[1]} and {LEVELS[2]} exclude each other"):
+        read_settings("LMSDiscreteScheduler", chosen)
+
+
+def test_ends_of_levels_are_read_where_the_signature_lacks_them():
+    """diffusers keeps keys that it does not expect, and its levels look for these two."""
+    config = {"sigma_min": 0.1, "sigma_max": 9, "flavour": 1}
+    scheduler = diffusers.DPMSolverMultistepScheduler.from_config(config, use_karras_sigmas=True)
+    scheduler.set_timesteps(5)
+    assert scheduler.sigmas[0].item() == pytest.approx(9.0)
+    found = read_settings("DPMSolverMultistepScheduler", config)
+    assert (found["sigma_min"], found["sigma_max"]) == (0.1, 9.0)
+    assert "sigma_min" not in read_settings("DDIMScheduler", config)
+
+
+def test_pick_names_the_key_the_value_and_what_is_known():
+    assert pick({"key": 2}, "key", {1: "one", 2: "two"}) == "two"
+    with pytest.raises(InvalidInput, match="key 3 is unknown; known are 1, 2"):
+        pick({"key": 3}, "key", {1: "one", 2: "two"})
+
+
+def test_every_class_without_a_table_exists_and_none_has_both():
+    assert not set(UNREAD) & set(DEFAULTS)
+    folder = {name for name in vars(diffusers.schedulers) if name.endswith("Scheduler")}
+    assert set(UNREAD) <= folder | set(dir(diffusers))
+
+
+@pytest.mark.parametrize("class_name", SAME)
+def test_parallel_classes_have_the_defaults_of_the_others(class_name):
+    assert canonical(class_name) == SAME[class_name]
+    assert DEFAULTS[class_name] == DEFAULTS[SAME[class_name]]
 
 
 def test_an_unknown_class():
-    with pytest.raises(ExportError, match="'TCDScheduler' is unknown; known are DDIMScheduler"):
-        read_settings("TCDScheduler", {})
+    with pytest.raises(ExportError, match="'VQDiffusionScheduler' is unknown; known are DDIM"):
+        read_settings("VQDiffusionScheduler", {})
