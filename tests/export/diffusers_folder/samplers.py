@@ -17,7 +17,7 @@ from denoisert.runtime.sampling.oracle import execute
 from denoisert.runtime.sampling.schedules import ResolutionShifted, Stretched
 from tests.oracles import float64
 from tests.oracles.case import difference
-from tests.oracles.pair import LAYOUT, SHAPE, draws, tanh_network
+from tests.oracles.pair import LAYOUT, SHAPE, TOLERANCE, draws, tanh_network
 
 MODULES = {
     "DDIMParallelScheduler": "ddim_parallel",
@@ -127,6 +127,17 @@ class Pair:
         other = iter(draws(np.random.default_rng(self.steps), self.steps))
         aligned = [next(left if count else other) for count in each]
         return {"generator": float64.Noises(aligned)}
+
+    @property
+    def tolerance(self):
+        """1e-12, but upstream's DEIS subtracts states of size sigma_ve where it finds E.
+
+        At the noise end of the cosine schedule, sigma_ve = 2e4, it is 5e-12 from our table run in
+        extended precision; our float64 run is 2e-16 from it.
+        """
+        if not self.class_name.startswith("DEIS") or self.grid[0].alpha == 0.0:
+            return TOLERANCE
+        return max(TOLERANCE, 64 * 2.0**-53 * self.grid[0].sigma_ve)
 
     def error(self):
         """Largest difference, relative to the largest value."""

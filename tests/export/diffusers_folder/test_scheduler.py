@@ -49,7 +49,6 @@ from tests.export.diffusers_folder.samplers import Pair
 from tests.oracles import float64
 from tests.oracles.pair import LAYOUT, SHAPE, draws, tanh_network
 
-TOLERANCE = 1e-12
 STEPS = (4, 8, 20)
 START = "starts from sigma times the noise"
 TOKENS = "depends on the size of the picture"
@@ -65,7 +64,7 @@ def parametrised(cases):
 def test_published_samplers(model, steps):
     pair = Pair(*c.PUBLISHED[model][:2], steps, c.PUBLISHED[model][2])
     assert all(any(words in note for words in ALLOWED) for note in pair.sampling.notes)
-    assert pair.error() <= TOLERANCE
+    assert pair.error() <= pair.tolerance
 
 
 @pytest.mark.parametrize("steps", STEPS)
@@ -73,7 +72,7 @@ def test_published_samplers(model, steps):
 def test_what_has_no_note_is_equal(class_name, config, steps):
     pair = Pair(class_name, config, steps)
     assert pair.sampling.notes == ()
-    assert pair.error() <= TOLERANCE
+    assert pair.error() <= pair.tolerance
 
 
 @pytest.mark.parametrize("steps", [6, 12, 18])
@@ -88,7 +87,7 @@ def test_what_has_one_note_differs_in_the_start_alone(class_name, config, steps)
     pair = Pair(class_name, config, steps)
     (note,) = pair.sampling.notes
     assert START in note
-    assert pair.error() <= TOLERANCE
+    assert pair.error() <= pair.tolerance
     gain = float(pair.scheduler().init_noise_sigma) * pair.grid.alpha[0]
     assert gain == pytest.approx(pair.grid.sigma[0], abs=1e-6)
     assert 0.99 < gain < 1.0 - 1e-6
@@ -187,7 +186,7 @@ def test_dynamic_shifts_are_of_the_pipelines_tokens():
     )
     (note,) = found.notes
     assert "1024 tokens" in note
-    assert Pair(c.FLOW, config, 9, Pipeline(tokens=1024)).error() <= TOLERANCE
+    assert Pair(c.FLOW, config, 9, Pipeline(tokens=1024)).error() <= 1e-12
 
 
 @pytest.mark.parametrize(
