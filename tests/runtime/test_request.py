@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisert.runtime import CFG, Condition, Euler, Limits, Request, Start, Trailing, Unguided
+from denoisert.runtime import (
+    CFG,
+    Condition,
+    Euler,
+    Limits,
+    Noised,
+    Request,
+    Start,
+    Trailing,
+    Unguided,
+)
 from denoisert.runtime.errors import DenoiseRTError, InvalidInput
 
 
@@ -143,6 +153,44 @@ def test_prompts_have_a_ceiling() -> None:
 )
 def test_a_start_knows_a_picture_from_a_latent(value: object, is_picture: bool) -> None:
     assert (Start(value).picture is not None) == is_picture  # type: ignore[arg-type]
+
+
+def test_half_the_steps_from_a_latent_and_all_of_them_without_one() -> None:
+    pages = {"second": np.zeros((1, 4)), "a": np.zeros(4)}
+    assert (Start(np.zeros(4)).share, Start(np.zeros(4), 0.25).share) == (0.5, 0.25)
+    assert (Start(buffers=pages).share, Start(None, 0.25, pages).share) == (None, 0.25)
+    assert Start(np.zeros(4), buffers=pages).given == ("source", "a", "second")
+    assert Start(buffers=pages).given == ("a", "second")
+    assert Start(buffers=pages).picture is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "a start of nothing"),
+        ({"buffers": {}}, "a start of nothing"),
+        ({"strength": 0.5}, "a start of nothing"),
+        ({"strength": True, "latent": np.zeros(4), "noised": "already"}, r"give Noised\.HERE"),
+        ({"buffers": {"recorded": np.zeros(4)}, "noised": Noised.ALREADY}, "said of a latent"),
+        ({"buffers": np.zeros(4)}, "buffers ndarray is no mapping from names"),
+        ({"buffers": {3: np.zeros(4)}}, "no mapping from names"),
+        ({"buffers": {"source": np.zeros(4)}}, r"the source is the latent: Start\(latent\)"),
+        ({"buffers": None}, "buffers NoneType"),
+        ({"buffers": {"a": np.zeros(4)}, "strength": 0.0}, "strength 0.0 is outside"),
+        ({"latent": np.zeros(4), "strength": "1"}, "strength 1 is outside"),
+    ],
+    ids=str,
+)
+def test_a_start_of_nothing_or_of_strange_things_is_refused(
+    fields: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        Start(**fields)  # type: ignore[arg-type]
+
+
+def test_how_a_latent_is_noised_reads_like_the_call() -> None:
+    assert repr(Noised.ALREADY) == "Noised.ALREADY"
+    assert Start(np.zeros(4)).noised is Noised.HERE
 
 
 def test_a_request_does_not_import_pillow() -> None:

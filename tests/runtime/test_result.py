@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -78,6 +80,16 @@ def test_a_failed_result_raises_its_own_error() -> None:
             getattr(failed, name)
         assert caught.value is error
     assert "NaN" in repr(failed)
+
+
+def test_tapes_are_kept_by_image_and_a_failed_result_has_none() -> None:
+    assert result(GREY, 2).tapes == ()
+    tapes = tuple((np.full((3, 24), image, np.float32),) for image in range(2))
+    made = replace(result(GREY, 2), tapes=tapes)
+    assert [tape.shape for image in made.tapes for tape in image] == [(3, 24)] * 2
+    assert made.tapes[1][0].max() == 1.0
+    error = NonFinite("picture 0 became NaN")
+    assert Result(GREY, PICTURE, np.zeros((0, 24), np.float32), error=error).tapes == ()
 
 
 def test_repr_counts_pictures_and_evaluations() -> None:
