@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 VECTORS = 2  # V_0 = cond, V_1 = uncond
+PER_CHANNEL = False
 
 # A variance below this share of the terms that it is the difference of is their rounding error.
 RESOLUTION = 1e-13

@@ -8,17 +8,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from denoisert.kernels.rule import cfg_rescale, langevin
+from denoisert.kernels.rule import cfg_rescale, evodiff, langevin
 
 Array = NDArray[Any]
 Program = Callable[[Array, Array, int, Sequence[float] | Array, Array], Array]
 
 CFG_RESCALE = 1
 LANGEVIN = 2
+EVODIFF = 3
 
 # Index = rule id; bundles and tables store it, so rules are only ever appended. 0 = no rule.
-RULES: tuple[Program | None, ...] = (None, cfg_rescale.cfg_rescale, langevin.langevin)
-VECTORS: tuple[int, ...] = (0, cfg_rescale.VECTORS, langevin.VECTORS)
+RULES: tuple[Program | None, ...] = (
+    None,
+    cfg_rescale.cfg_rescale,
+    langevin.langevin,
+    evodiff.evodiff,
+)
+VECTORS: tuple[int, ...] = (0, cfg_rescale.VECTORS, langevin.VECTORS, evodiff.VECTORS)
+# Whether a rule's products run over a channel, so that each has weights and scalars of its own.
+PER_CHANNEL: tuple[bool, ...] = (
+    False,
+    cfg_rescale.PER_CHANNEL,
+    langevin.PER_CHANNEL,
+    evodiff.PER_CHANNEL,
+)
 
 
 def apply(

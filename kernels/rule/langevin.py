@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 VECTORS = 2  # V_0 = the score, V_1 = standard normal noise
+PER_CHANNEL = False
 
 
 def langevin(

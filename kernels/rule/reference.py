@@ -55,3 +55,54 @@ def langevin(score: NDArray[Any], noise: NDArray[Any], ratio: float, factor: flo
     size = 2 * factor * (ratio * np.linalg.norm(noise) / norm) ** 2 if norm > 0 else 0.0 * norm
     step: NDArray[Any] = size * score + np.sqrt(2 * size) * noise
     return step
+
+
+def evodiff(
+    estimates: NDArray[Any], args: NDArray[Any], carried: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The end of one EVODiff step and the probe of the next, as what joins the pending probe.
+
+    D_1 = m_0 - r_1 m_1,  D_2 = m_t - r_2 m_0,  P = D_1 / (rho h),  Q = rho D_2 / h
+    B = rho (1 - eta) D_2 - eta / rho D_1
+    G = k / 2 (B / zeta - D_1 / r_i) + sigma_t h' (m_t - r' m_0) / (2 r'_i),  k = sigma_t h
+
+    Args:
+        estimates: m_t, m_0, m_1 of one channel, (3, n) of any float type.
+        args: (8,), see the rule.
+        carried: (4,) r_1, h, rho and sigma_s; h = 0 means that no step ends.
+
+    Returns:
+        G, (n,), and what is carried on, (4,).
+
+    Source: the authors' code, ShiguiLi/EVODiff, samplers/evodiff.py.
+    """
+    newest, newer, oldest = estimates
+    sigma, h_next, rho_next, base, share, base_now, share_now, steps = args
+    alike = _projected(newest, newer)
+    following = base + share * alike
+    begun = newest - following * newer
+    guided = 0.5 * sigma * h_next / (rho_next * _sigmoid(abs(following) / 4)) * begun
+    r_1, h, rho, sigma_before = carried
+    if h > 0:
+        d_1, d_2 = newer - r_1 * oldest, newest - (base_now + share_now * alike) * newer
+        p, q = d_1 / (rho * h), rho * d_2 / h
+        eta = 0.5 * _sigmoid(abs(0.5 * _projected(q + p, q - p)))
+        mixed = rho * (1 - eta) * d_2 - eta / rho * d_1
+        k, r_i = sigma * h, rho * _sigmoid(abs(r_1) / 4)
+        error = 0.5 * k / r_i * d_1 - 0.5 * k / r_i * mixed
+        excess = abs(_projected(error, d_1) / k) - 0.5
+        if steps > 20:
+            trend = _projected(newer, (newer - oldest) / h)
+            excess = -excess * _sigmoid(trend * (2 - (sigma / sigma_before) ** 2))
+        guided = guided + 0.5 * k * (mixed / _sigmoid(excess) - d_1 / r_i)
+    return guided, np.array([following, h_next, rho_next, sigma])
+
+
+def _projected(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """<a, b> / <b, b> within -2 .. 2; 0 where b is 0."""
+    norm = float(b @ b)
+    return min(max(float(a @ b) / norm, -2.0), 2.0) if norm > 0 else 0.0
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + float(np.exp(-x)))
