@@ -68,6 +68,12 @@ class StateLayout:
         return sum(part.elements for part in self.parts)
 
     @property
+    def channels(self) -> int:
+        """Channels of all parts where they are of one size, else 0."""
+        is_even = len({part.channel_stride for part in self.parts}) == 1
+        return sum(part.channels for part in self.parts) if is_even else 0
+
+    @property
     def ranges(self) -> tuple[tuple[int, int], ...]:
         """First and last + 1 flat index of every part."""
         ends = tuple(accumulate(part.elements for part in self.parts))

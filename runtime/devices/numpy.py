@@ -25,7 +25,7 @@ from denoisert.runtime.devices.buffers import LaneBuffers, SlotViews, lane_bytes
 from denoisert.runtime.devices.device import SMALLEST, Failure, Update, grown
 from denoisert.runtime.devices.instructions import Instruction, instructions
 from denoisert.runtime.devices.parked import Parked
-from denoisert.runtime.devices.rules import RuleScratch
+from denoisert.runtime.devices.rules import CARRIED, RuleScratch
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.engine import Bound, Buffer
 from denoisert.runtime.layout import StateLayout
@@ -65,10 +65,10 @@ class NumpyMemory:
         self._leases: dict[int, Lease] = {}
         self._views: list[SlotViews] = [SlotViews() for _ in range(slots)]
         self._tapes: list[tuple[Array, ...]] = [() for _ in range(slots)]
-        self._carried = np.zeros((slots, 1, 4))
+        self._carried = np.zeros((slots, 1 + layout.channels, CARRIED))
         self._noise = philox.workspace(layout.elements)
         self._sorted = quantile.workspace(layout.elements)
-        self._rules = RuleScratch()
+        self._rules = RuleScratch(layout.channels)
         self._allocate(SMALLEST, SMALLEST.branches)
 
     def _allocate(self, form: Form, lanes: int) -> None:
@@ -206,7 +206,8 @@ class NumpyMemory:
         latents = self._slots * form.columns + scratch
         space = self._slots, form.branches, max(self.lanes, lanes)
         buffers = sum(lane_bytes(each, *space) for each in self._denoisers)
-        return latents * self._layout.elements * self._columns.itemsize + buffers + WORKSPACE_BYTES
+        rules = self._carried.nbytes + self._rules.nbytes + WORKSPACE_BYTES
+        return latents * self._layout.elements * self._columns.itemsize + buffers + rules
 
     def _row(self, slot: Slot) -> Instruction | None:
         return self._rows[slot.offset + slot.counter]

@@ -16,7 +16,8 @@ class Parked:
     Args:
         counter: next row.
         registers: (K, elements), those of its table in their physical places.
-        carried: scalars that its guidance rule carries, (channels, 4).
+        carried: scalars that its rules carry for the slot, then for each channel where a rule does
+            so, (1 + channels, 4).
         tapes: what its taps have recorded, per tape (pages, elements).
         status: first row that was no longer finite, 0 for none: a device may know it before the
             host does.

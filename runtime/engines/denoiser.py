@@ -12,6 +12,7 @@ from denoisert.runtime.bundle.condition import ConditionInput
 from denoisert.runtime.engines.engine import Buffer, Engine
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.layout import StateLayout
+from denoisert.runtime.sampling.packing import check_channels
 from denoisert.runtime.sampling.table import SamplerTable
 
 
@@ -44,8 +45,10 @@ class Denoiser:
             engine: this denoiser's index among those that the table names.
 
         Raises:
-            InvalidInput: a port that the card does not list, or a scalar that it does not name.
+            InvalidInput: a port that the card does not list, a scalar that it does not name, or
+                weights for each channel of a state whose channels differ in size.
         """
+        check_channels(table, self.layout)
         asked = (table.condition >= 0) & (table.engine == engine)
         port = int(table.port[asked].max(initial=0))
         told = np.flatnonzero(table.scalars[asked].any(axis=0))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from denoisert.kernels.rule import PER_CHANNEL
 from denoisert.kernels.step.form import DRAWS, Form
 from denoisert.kernels.step.row import Operation, Product, Row, pack
-from denoisert.runtime.errors import InvalidTable
+from denoisert.runtime.errors import InvalidInput, InvalidTable
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.sampling.basis import EstimateMap, ExternalMap, Map, RangeMap
 from denoisert.runtime.sampling.registers import kept_registers
@@ -29,7 +30,9 @@ def pack_rows(
 
     Raises:
         InvalidTable: the pool's column space is too small, or a range is outside the layout.
+        InvalidInput: see `check_channels`.
     """
+    check_channels(table, layout)
     pool = form or table.form
     if any(have < need for have, need in zip(pool, table.form, strict=True)):
         raise InvalidTable(f"a table of {table.form} does not fit a pool of {pool}.")
@@ -39,6 +42,21 @@ def pack_rows(
         packed.append(_pack(table, row, before, layout, pool))
         before = table.rename[row]
     return tuple(packed)
+
+
+def check_channels(table: SamplerTable, layout: StateLayout) -> None:
+    """Refuse a table whose rules weigh every channel where the channels are not alike.
+
+    Raises:
+        InvalidInput: parts whose channels differ in size.
+    """
+    if not layout.channels and any(PER_CHANNEL[rule] for rule in table.rule):
+        sizes = ", ".join(f"{part.name!r} {part.channel_stride}" for part in layout.parts)
+        raise InvalidInput(
+            "the sampler weighs every channel of the state by itself, which takes channels of one "
+            f"size; they have {sizes} elements. Use a solver that treats all elements alike, such "
+            "as DPMpp2M()."
+        )
 
 
 def _pack(

@@ -85,7 +85,7 @@ class TorchMemory:
         self._live: dict[int, Slot] = {}
         self._behind: Behind | None = None
         with stage.guarded("a pool"):
-            self._passes = Passes(slots, layout.elements, self._pitch, stage)
+            self._passes = Passes(slots, layout, self._pitch, stage)
             self._pages = Pages(slots, self._pitch, layout.elements, stage)
             self._allocate(r.FORMS[0], r.FORMS[0].branches)
 
@@ -133,6 +133,7 @@ class TorchMemory:
         worked_out = instructions(lease.table, self._layout, self.form)
         self._rows[place] = worked_out
         with self._stage.guarded("a table"):
+            self._passes.prepare(lease.table)
             encoded = encode_rows(lease.table, worked_out, self._space.record)
             for target, values in zip(self._space.rows, encoded, strict=True):
                 target[place] = self._stage.upload(np.asarray(values))
@@ -142,7 +143,7 @@ class TorchMemory:
         with self._stage.guarded("a slot"):
             self._pages.admit(slot)
             self._space.registers[slot.index] = 0.0
-            self._passes.carried[slot.index] = 0.0
+            self._passes.carry(slot.index)
             self._enter(slot)
             launch.step(self._space, slot=slot.index)
 
@@ -154,7 +155,7 @@ class TorchMemory:
             return Parked(
                 slot.counter,
                 self._stage.download(registers),
-                self._stage.download(self._passes.carried[slot.index]),
+                self._stage.download(self._passes.carried(slot.index)),
                 self._pages.tapes(slot),
                 int(self._stage.download(self._space.states[slot.index])[r.STATUS]),
             )
@@ -167,7 +168,7 @@ class TorchMemory:
             self._space.registers[slot.index] = 0.0
             place = self._space.registers[slot.index, : len(registers), : self._layout.elements]
             place.copy_(registers)
-            self._passes.carried[slot.index] = self._stage.upload(parked.carried)
+            self._passes.carry(slot.index, self._stage.upload(parked.carried))
             self._enter(slot, parked.status)
 
     def _enter(self, slot: Slot, status: int = 0) -> None:
@@ -236,7 +237,8 @@ class TorchMemory:
         with self._stage.guarded("warming"):
             if not self._live:  # kernels come into being, and nothing happens: no slot has a work
                 self._passes.run(self._space, Wanted(True, self._space.record.has_operations))
-                launch.step(self._space)
+                for space in self._passes.spaces(self._space):
+                    launch.step(space)
             for each in calls:
                 key = TickKey(tuple(each), self.form, Wanted())
                 for lanes in self._lanes:
@@ -246,10 +248,8 @@ class TorchMemory:
                 self._rounds.capture(key, partial(self._launch, each, Wanted()))
 
     def _wanted(self, slots: Sequence[Slot]) -> Wanted:
-        rows = [self._rows[slot.offset + slot.counter] for slot in slots]
-        return Wanted(
-            any(row.rule > 0 for row in rows if row), any(row.has_quantile for row in rows if row)
-        )
+        rows = (self._rows[slot.offset + slot.counter] for slot in slots)
+        return Wanted.of(row for row in rows if row)
 
     def _launch(self, calls: Sequence[Bound], wanted: Wanted) -> None:
         """The work of one round: a function of device memory alone."""
@@ -260,7 +260,7 @@ class TorchMemory:
                 call.run(self._stage.stream)
         with self._stage.ranges.span("step"):
             self._passes.run(self._space, wanted)
-            launch.step(self._space)
+            launch.step(self._passes.space(self._space, wanted))
 
     def latent(self, slot: Slot) -> Array:
         """A copy of a slot's R_0."""

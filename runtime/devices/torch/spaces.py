@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -110,10 +110,35 @@ def _is_aligned(layout: StateLayout, denoisers: Sequence[Denoiser]) -> bool:
 
 
 def _tiles(layout: StateLayout) -> NDArray[np.int32]:
-    """Every part in tiles that begin at multiples of BLOCK: a group of noise never straddles."""
-    tiles = [
-        (start, max(start, first), min(start + BLOCK, last), part, 0, 0, 0, 0)
+    """Every part in tiles; see `_cut`."""
+    ranges = enumerate(layout.ranges)
+    return _cut((part, 0, first, last) for part, (first, last) in ranges)
+
+
+def channel_tiles(layout: StateLayout) -> NDArray[np.int32]:
+    """Every channel in tiles that know its number in the state, of channels of one size."""
+    stride = layout.parts[0].channel_stride
+    return _cut(
+        (part, channel, channel * stride, (channel + 1) * stride)
         for part, (first, last) in enumerate(layout.ranges)
+        for channel in range(first // stride, last // stride)
+    )
+
+
+def has_wide_channels(layout: StateLayout) -> bool:
+    """Whether tiles of channels begin and end where aligned ones may."""
+    return layout.parts[0].channel_stride % WIDE == 0
+
+
+def _cut(spans: Iterable[tuple[int, int, int, int]]) -> NDArray[np.int32]:
+    """Spans in tiles that begin at multiples of BLOCK: a group of noise never straddles.
+
+    Args:
+        spans: part, channel, first element, last + 1.
+    """
+    tiles = [
+        (start, max(start, first), min(start + BLOCK, last), part, channel, 0, 0, 0)
+        for part, channel, first, last in spans
         for start in range(first // BLOCK * BLOCK, last, BLOCK)
     ]
     return np.array(tiles, np.int32)

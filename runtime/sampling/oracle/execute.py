@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from denoisert.kernels.gram import reference as gram
 from denoisert.kernels.quantile import reference as quantile
-from denoisert.kernels.rule import RULES
+from denoisert.kernels.rule import PER_CHANNEL, RULES
 from denoisert.kernels.step import reference as kernel
 from denoisert.kernels.step.form import DRAWS
 from denoisert.kernels.step.row import Row
@@ -83,7 +83,7 @@ def execute(
     columns[form.one] = 1
     run = Run(columns[0], [{} for _ in range(form.taps)])
     place = np.arange(form.registers)
-    carried = np.zeros((1, 4))
+    carried = np.zeros((1 + layout.channels, 4))
     for index, row in enumerate(pack_rows(table, layout)):
         columns[form.registers : form.one] = np.nan
         _read_externals(table, index, columns, tapes)
@@ -154,9 +154,12 @@ def _read(answer: Answer, port: int) -> Array:
 def _weights(
     table: SamplerTable, index: int, row: Row, columns: Array, carried: Array
 ) -> Array | None:
-    rule = RULES[table.rule[index]]
+    number = int(table.rule[index])
+    rule = RULES[number]
     if rule is None or row.vectors is None:
         return None
-    products, sums = gram.gram(kernel.combine(columns, row.vectors))
-    weights: Array = rule(products, sums, columns.shape[1], table.rule_args[index], carried)
+    own = carried[1:] if PER_CHANNEL[number] else carried[:1]
+    products, sums = gram.gram(kernel.combine(columns, row.vectors), len(own))
+    size = columns.shape[1] // len(own)
+    weights: Array = rule(products, sums, size, table.rule_args[index], own)
     return weights

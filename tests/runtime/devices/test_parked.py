@@ -81,17 +81,20 @@ def test_only_the_registers_of_the_table_are_kept(memory, denoiser):
 
 
 def test_carried_scalars_return_with_their_work(memory):
-    """No rule of today carries any, so they are written from outside."""
+    """Of the slot and of every channel; they are written from outside."""
     slot = admitted(memory, 2, work(GUIDED))
-    memory._carried[2] = [[1.5, -2.0, 0.0, 1e300]]
+    kept = [[1.5, -2.0, 0.0, 1e300]] * len(memory._carried[2])
+    assert len(kept) == 1 + memory._layout.channels > 2
+    kept[-1] = [3.0, 4.0, 5.0, 6.0]
+    memory._carried[2] = kept
     parked = memory.park(slot)
     other = admitted(memory, 2, work(GUIDED, seed=1))
     assert not memory._carried[2].any()
     memory._carried[2] = 7.0
-    assert parked.carried.tolist() == [[1.5, -2.0, 0.0, 1e300]]
+    assert parked.carried.tolist() == kept
     memory.resume(Slot(0, slot.work, slot.offset, 1), parked)
-    assert memory._carried[0].tolist() == [[1.5, -2.0, 0.0, 1e300]]
-    assert memory._carried[other.index].tolist() == [[7.0] * 4]
+    assert memory._carried[0].tolist() == kept
+    assert memory._carried[other.index].tolist() == [[7.0] * 4] * len(kept)
 
 
 def test_registers_that_a_table_lacks_are_empty_after_its_return(memory):

@@ -142,19 +142,19 @@ def test_what_breaks_after_its_return_names_its_stage(breaking, kernel_device):
 
 
 def test_carried_scalars_return_with_their_work(steady, kernel_device):
-    """No rule keeps any so far; whoever comes next starts from 0."""
+    """Those of the slot, written from outside; whoever comes next starts from 0."""
     pool = torch_pool(steady, kernel_device, slots=1)
-    stage, carried = pool.memory._stage, pool.memory._passes.carried
-    kept = np.array([[[1.5, -2.0, 0.0, 1e300]]])
+    stage, passes = pool.memory._stage, pool.memory._passes
+    kept = np.array([[1.5, -2.0, 0.0, 1e300]])
     number = pool.submit(work(flow_table(steps=3), seed=1))
     tick(pool)
     with stage.active():
-        carried.copy_(stage.upload(kept))
+        passes.carry(0, stage.upload(kept))
     urgent = pool.submit(work(flow_table(steps=1), priority=1))
     tick(pool)
     assert urgent in pool.outcomes
-    assert not stage.download(carried).any()
+    assert not stage.download(passes.carried(0)).any()
     tick(pool)
     assert number in pool.running
-    assert np.array_equal(stage.download(carried), kept)
+    assert np.array_equal(stage.download(passes.carried(0)), kept)
     finish(pool)
