@@ -10,12 +10,13 @@ from denoisert.runtime.sampling.operations import Clip, DynamicThreshold
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.previews import with_previews
 from denoisert.runtime.sampling.rows import Program
-from denoisert.runtime.sampling.schedules import Flow, ScaledLinear, Trailing
+from denoisert.runtime.sampling.schedules import Final, Flow, Karras, ScaledLinear, Trailing
 from denoisert.runtime.sampling.solvers import (
     DDIM,
     DPMpp2M,
     Euler,
     EulerAncestral,
+    EVODiff,
     FlowEuler,
     FlowHeun,
     Heun,
@@ -59,6 +60,14 @@ def noise_table(solver=None, steps=6, guidance=None, operation=None):
     """A table on a variance preserving path, for a network that answers the noise."""
     rows = (solver or DDIM()).rows(Trailing().grid(ScaledLinear(), steps))
     return fold(replace(rows, bound=operation), Parametrisation.EPS, guidance or Unguided())
+
+
+def channel_table(solver=None, steps=6, guidance=None, *, previews=0):
+    """A rule that weighs every channel, on the linear path from below pure noise."""
+    grid = Karras(sigma_min=0.05, sigma_max=20.0, final=Final.SPACED).grid(Flow(), steps)
+    rows = (solver or EVODiff()).rows(grid)
+    rows = with_previews(rows, previews) if previews else rows
+    return fold(rows, Parametrisation.FLOW, guidance or Unguided())
 
 
 def pick(rng: np.random.Generator, choices: list):

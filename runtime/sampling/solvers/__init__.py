@@ -44,6 +44,7 @@ from denoisert.runtime.sampling.solvers.er_sde import ERSDE, NoiseScale, Quadrat
 from denoisert.runtime.sampling.solvers.evodiff import EVODiff, LastStep
 from denoisert.runtime.sampling.solvers.exponential import Slope
 from denoisert.runtime.sampling.solvers.flow import FlowEuler, FlowHeun, FlowRungeKutta
+from denoisert.runtime.sampling.solvers.flow_ancestral import FlowEulerAncestral
 from denoisert.runtime.sampling.solvers.flow_map import FlowMap, Shortcut, StepTold
 from denoisert.runtime.sampling.solvers.heun import Heun
 from denoisert.runtime.sampling.solvers.interpolant import (
@@ -114,6 +115,7 @@ __all__ = [
     "Euler",
     "EulerAncestral",
     "FlowEuler",
+    "FlowEulerAncestral",
     "FlowHeun",
     "FlowMap",
     "FlowRungeKutta",
