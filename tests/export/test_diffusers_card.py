@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 
-from denoisert.export.sources.diffusers.card import Sizes, build_card, find_sizes, guidance_of
+from denoisert.export.sources.diffusers.card import (
+    Sizes,
+    build_card,
+    find_sizes,
+    guidance_of,
+    pipeline_of,
+)
 from denoisert.export.sources.diffusers.folder import Component, Folder
 from denoisert.export.sources.diffusers.readme import Readme
-from denoisert.export.sources.diffusers.scheduler import Sampling
+from denoisert.export.sources.diffusers.scheduler import Sampling, read_scheduler
 from denoisert.export.sources.diffusers.tokenizer import Tokens
-from denoisert.runtime.bundle.card import Card, Recommended, Training
+from denoisert.runtime.bundle.card import Card, OutputSlice, Recommended, Training
 from denoisert.runtime.bundle.condition import ConditionInput, Source, TextEncoder
 from denoisert.runtime.errors import DenoiseRTError, ExportError, InvalidInput
 from denoisert.runtime.sampling.guidance import CFG
@@ -118,6 +124,31 @@ def test_a_class_conditioned_card_reads_half_of_the_channels() -> None:
     )
     assert card.network.ports[0][0].channels == 4
     assert card.texts == ()
+
+
+@pytest.mark.parametrize(
+    ("config", "firsts"),
+    [
+        ({"variance_type": "learned_range"}, [0, 4]),
+        ({"variance_type": "learned_range", "clip_sample": False}, [0, 4]),
+        ({"variance_type": "fixed_large"}, [0]),
+    ],
+)
+def test_the_second_half_is_a_port_where_the_sampler_reads_it(
+    config: dict[str, Any], firsts: list[int]
+) -> None:
+    folder = folder_of(DIT)
+    sampling = read_scheduler("DDPMScheduler", config, pipeline=pipeline_of(folder))
+    card = build_card(folder, find_sizes(folder, None, None), sampling, Readme(), None)
+    assert card.network.ports == tuple((OutputSlice("prediction", at, 4),) for at in firsts)
+
+
+def test_a_denoiser_of_one_output_has_one_port() -> None:
+    assert pipeline_of(folder_of()).ports == 1
+    with pytest.raises(ExportError, match="second output"):
+        read_scheduler(
+            "DDPMScheduler", {"variance_type": "learned_range"}, pipeline=pipeline_of(folder_of())
+        )
 
 
 @pytest.mark.parametrize("names", [{"0": "cat"}, {"0": "a", "1": "b", "2": 7}, {}, None])
