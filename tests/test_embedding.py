@@ -1,4 +1,4 @@
-"""docs/embedding.md runs: its forty lines behind a real uvicorn process, with real clients."""
+"""docs/embedding.md runs: its forty lines behind a uvicorn process, with real clients; its edit."""
 
 import asyncio
 import io
@@ -13,11 +13,14 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
+from denoisert import runtime
 from denoisert.export import compile_bundle
 from denoisert.export.compile import find_source
 
@@ -35,10 +38,11 @@ def slow_bundle(tmp_path_factory):
     return out
 
 
-def code():
+def code(example=0):
+    """The app, or the edit."""
     found = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(found) == 1
-    return found[0]
+    assert len(found) == 2
+    return found[example]
 
 
 @contextmanager
@@ -98,6 +102,32 @@ def test_the_page_has_at_most_forty_lines_of_code():
     lines = [line for line in code().splitlines() if line.strip()]
     assert len(lines) <= 40
     assert PAGE.read_text().count("forty lines") == 1
+
+
+def test_the_edit_gives_the_picture_again_and_another_class(digits_bundle, monkeypatch):
+    from denoisert.export.zoo.digits.quality import classify  # scikit-learn
+
+    monkeypatch.setenv("DENOISERT_BUNDLE", str(digits_bundle))
+    names = {}
+    exec(compile(code(1), str(PAGE), "exec"), names)
+    again, edited, picture = names["again"], names["edited"], names["picture"]
+    assert np.abs(again.flat[0] - picture).max() <= 1e-4 * np.abs(picture).max()
+    seen = classify(np.concatenate([again.latents["latent"], edited.latents["latent"]]))
+    assert seen.tolist() == [3, 8]
+
+
+def test_the_table_names_calls_that_exist():
+    """Every call in its code spans is made, with what the page leaves to the reader."""
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")][1:]
+    spans = [span for row in rows for span in re.findall(r"`([^`]*\))`", row)]
+    told = {name: getattr(runtime, name) for name in runtime.__all__}
+    page = np.zeros((1, 4))
+    told |= {"latent": page[0], "s": 0.5, "arrays": {"v3_step_latent": page}, "steps": 4}
+    told["up"] = SimpleNamespace(flat=page, tapes=((page,),))
+    calls = [span for span in spans if "grid" not in span]
+    assert len(calls) == 15
+    for call in calls:
+        assert eval(call, told) is not None
 
 
 def test_ready_then_pictures_and_clear_refusals(digits_bundle, tmp_path):
