@@ -4,6 +4,7 @@
   here a run starts from the noise itself. For the betas of latent models that sigma is 0.998.
 - DDIM and PNDM step back by T // N whatever they visit.
 - A run that ends at the least trained level, but visits it before, has a last step of no length.
+- Where DPM solvers cast times to integers, float32 decides whether the first is 999 or 998.
 - With zero terminal SNR most classes leave alpha^2 = 2^-24 at the noise end.
 """
 
@@ -17,6 +18,7 @@ from denoisert.export.sources.diffusers.defaults import Settings
 from denoisert.export.sources.diffusers.pipeline import Pipeline
 from denoisert.export.sources.diffusers.spacings import end_of, keeps_noise
 from denoisert.runtime.sampling.schedules import Final as End
+from denoisert.runtime.sampling.schedules import Rounded, Rounding, Spacing
 
 EXACT_ZERO_SNR: Final = (families.DDIM, families.DDPM, *families.DISTILLED)
 """Classes that leave no signal at all at the noise end."""
@@ -24,7 +26,9 @@ EXACT_ZERO_SNR: Final = (families.DDIM, families.DDPM, *families.DISTILLED)
 FIXED_STEPS: Final = (families.DDIM, families.PNDM)
 
 
-def deviations(class_name: str, settings: Settings, pipeline: Pipeline) -> Iterator[str]:
+def deviations(
+    class_name: str, settings: Settings, pipeline: Pipeline, spacing: Spacing
+) -> Iterator[str]:
     """Where diffusers would do something else."""
     name = families.canonical(class_name)
     if name in families.FLOWS:
@@ -34,6 +38,11 @@ def deviations(class_name: str, settings: Settings, pipeline: Pipeline) -> Itera
                 "are taken, other sizes need their own ResolutionShifted()."
             )
         return
+    if isinstance(spacing, Rounded) and spacing.rounding is Rounding.DOWN:
+        yield (
+            "diffusers casts the times of these levels to integers after rounding in float32: one "
+            "that is whole, as the first, is told as it is here and may be 1 lower there."
+        )
     yield from _end_notes(name, settings)
     yield from _start_notes(name, settings)
     if name in FIXED_STEPS:

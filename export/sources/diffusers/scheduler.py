@@ -74,7 +74,8 @@ def read_scheduler(
     except (InvalidInput, InvalidTable) as error:
         raise ExportError(f"{class_name}: {error} Correct scheduler_config.json.") from error
     recommended = Recommended(solver, spacing, steps, guidance or Unguided())
-    return Sampling(training, recommended, tuple(deviations(class_name, settings, call)))
+    notes = tuple(deviations(class_name, settings, call, spacing))
+    return Sampling(training, recommended, notes)
 
 
 def _steps(class_name: str, training: Training) -> int:

@@ -1,5 +1,6 @@
 """What differs from diffusers says so, and what no table reproduces is refused by name."""
 
+import diffusers
 import pytest
 
 from denoisert.export.sources.diffusers.pipeline import Pipeline
@@ -34,6 +35,20 @@ def test_what_differs_says_so(class_name, config, steps, note):
     pair = Pair(class_name, config, steps)
     assert sum(note in found for found in pair.sampling.notes) == 1, pair.sampling.notes
     assert pair.error() > 1e-6
+
+
+@pytest.mark.parametrize("option", [c.EXPONENTIAL, c.BETA])
+@pytest.mark.parametrize("name", ["DPMSolverMultistepScheduler", "UniPCMultistepScheduler"])
+def test_float32_decides_what_diffusers_tells_where_times_are_cut(name, option):
+    config = c.LINSPACE | option
+    found = read_scheduler(name, config)
+    assert sum("float32" in note for note in found.notes) == 1
+    grid = found.recommended.spacing.grid(found.training.schedule, 20)
+    scheduler = getattr(diffusers, name).from_config(config)
+    scheduler.set_timesteps(20)
+    differing = grid.model_time[:-1] - scheduler.timesteps.numpy()
+    assert set(differing) <= {0.0, 1.0}
+    assert grid.model_time[0] == 999.0
 
 
 @pytest.mark.parametrize("steps", [4, 10, 25])
