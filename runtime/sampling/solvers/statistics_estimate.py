@@ -15,7 +15,7 @@ from denoisert.runtime.sampling.solvers.model_statistics import Array, Statistic
 
 NoiseEstimate = Callable[[Array, Point], Array]
 
-LEAST = 1e-10  # of the mean square of f: a variance below it is no variance
+LEAST = 1e-10  # of the mean square of a state: f of a variance below it does not vary
 
 
 def estimate_statistics(
@@ -61,7 +61,10 @@ def estimate_statistics(
     places = list(zip(points, states, strict=True))
     linear = np.array([_diagonal(noise_estimate, *at, rng, probes, distance) for at in places])
     fitted = Statistics(levels, linear, 0.0 * linear, 0.0 * linear)
-    lines = [_regression(*_along(noise_estimate, fitted, path, *at, distance)) for at in places]
+    lines = [
+        _regression(*_along(noise_estimate, fitted, path, *at, distance), at[1] / at[0].alpha)
+        for at in places
+    ]
     scale, bias = (np.array(values) for values in zip(*lines, strict=True))
     return Statistics(levels, linear, scale, bias)
 
@@ -119,10 +122,14 @@ def _integrand(noise: Array, x: Array, point: Point, linear: Array) -> Array:
     return (point.sigma * noise - linear * x) / point.alpha
 
 
-def _regression(values: Array, slopes: Array) -> tuple[Array, Array]:
-    """s and b of slopes = s values + b, per element; s = 0 where the values do not vary."""
+def _regression(values: Array, slopes: Array, states: Array) -> tuple[Array, Array]:
+    """s and b of slopes = s values + b, per element; s = 0 where the values do not vary.
+
+    values are small differences of terms as large as the states, so what varies by less than a
+    share of those is their rounding.
+    """
     mean, spread = values.mean(axis=0), values.var(axis=0)
     both = ((values - mean) * (slopes - slopes.mean(axis=0))).mean(axis=0)
-    is_varied = spread > LEAST * (values**2).mean(axis=0)
+    is_varied = spread > LEAST * (states**2).mean(axis=0)
     scale = np.where(is_varied, both / np.where(is_varied, spread, 1.0), 0.0)
     return scale, slopes.mean(axis=0) - scale * mean

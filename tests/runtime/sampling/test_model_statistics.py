@@ -195,3 +195,13 @@ def run(solver, grid, noise, velocity, statistics):
         return velocity(latent, time)
 
     return execute(table, LAYOUT, answer, [noise], arrays).latent
+
+
+def test_an_integrand_that_is_rounding_has_no_slope():
+    """Gaussian data of mean 0: f is 0 but for rounding, of which no line is fitted."""
+    data, rng = Gaussian(np.array([0.0, 1.0]), 0.25), np.random.default_rng(0)
+    clean = data.mean + 0.5 * rng.standard_normal((200, 2))
+    knots = np.linspace(-3.0, 3.0, 12)
+    found = estimate_statistics(noise_of(data), Linear(), knots, clean)
+    assert np.abs(found.scale).max() < 1e3
+    assert np.isfinite(found.bias).all()
