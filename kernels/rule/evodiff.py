@@ -36,6 +36,7 @@ class _Step(NamedTuple):
         return cls(carried[:, 0].copy(), size, ratio, sigma / before, gain, exists)
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def evodiff(
     products: Array,
     sums: Array,
@@ -54,7 +55,8 @@ def evodiff(
     with k = sigma_t h, r_i = rho sigmoid(|r_1| / 4), and eta, zeta as `_ends` says. Where G joins a
     probe, the step has ended: x_t = R_0 + G. r_1, h, rho and sigma_s are carried from the row
     before; h = 0, as in the first row, means that no step ends, and h' = 0 that none begins.
-    Every projection is clipped to -2 .. 2; one onto a vector of norm 0 is 0.
+    Projections are clipped to -2 .. 2; one onto a vector of norm 0 is 0. Above 20 steps 1 / zeta
+    reaches exp(2 / k) where D_1 nearly vanishes; weights that overflow fail their slot.
 
     Args:
         products: (channels, 3, 3) of V.
@@ -67,23 +69,18 @@ def evodiff(
     Returns:
         (channels, 3) float64.
 
-    Source: Li et al. 2025, "EVODiff", the authors' code samplers/evodiff.py. Its bounds 0.25 rho
-    and 1.5 rho of r_i never bind, since the sigmoid of a number from 0 up lies in 0.5 .. 1.
+    Source: arXiv 2509.26096, the authors' code samplers/evodiff.py. Its bounds 0.25 rho and 1.5 rho
+    of r_i never bind, since the sigmoid of a number from 0 up lies in 0.5 .. 1.
     """
     sigma, size, ratio, base, share, base_now, share_now, steps = (float(each) for each in args)
-    alike = _projection(products[:, 0, 2] + products[:, 2, 2], products[:, 2, 2])
+    norm = products[:, 2, 2]
+    alike = _projection(products[:, 0, 2] + norm, norm)
     following, now = base + share * alike, base_now + share_now * alike
     step = _Step.of(carried, sigma)
     old, new = _ends(products, step, now, steps)
     probe = 0.5 * sigma * size / (ratio * _sigmoid(0.25 * np.abs(following)))
-    weights = np.stack(
-        [
-            new + probe,
-            old * step.balance,
-            old * (1.0 - step.balance) + new * (1.0 - now) + probe * (1.0 - following),
-        ],
-        axis=1,
-    )
+    last = old * (1.0 - step.balance) + new * (1.0 - now) + probe * (1.0 - following)
+    weights = np.stack([new + probe, old * step.balance, last], axis=1)
     carried[:, 0], carried[:, 1:] = following, (size, ratio, sigma)
     return weights
 

@@ -124,6 +124,24 @@ def test_estimates_without_norm_or_change_give_finite_weights(steps):
     assert not weights_of(0.0 * flat, args, same)[1].any()
 
 
+def test_above_20_steps_a_change_that_nearly_vanishes_has_no_bound():
+    """As in the release: D_1 of size e makes 1 / zeta exp(2 / k); up to 20 steps it is below 3."""
+    rng, args, carried = np.random.default_rng(3), ARGS.copy(), CARRIED.copy()
+    carried[:, :2] = 1.0, 0.02
+    newer = rng.standard_normal((CHANNELS, ELEMENTS))
+    values = np.stack([2.0 * newer, newer, newer * (1 + 1e-7 * rng.standard_normal(newer.shape))])
+    few, _ = weights_of(values, args, carried)
+    args[7] = 21.0
+    many, guided = weights_of(values, args, carried)
+    assert np.abs(few).max() < 3
+    assert np.abs(many).max() > 1e10
+    for channel in range(CHANNELS):
+        wanted, _ = reference.evodiff(values[:, channel], args, carried[channel])
+        assert relative_error(guided[channel], wanted) < 1e-5
+    carried[:, 1] = 1e-4
+    assert not np.isfinite(weights_of(values, args, carried)[0]).all()
+
+
 def test_projections_are_clipped():
     """m_t = 5 m_0 counts as 2 m_0, m_t = -5 m_0 as -2 m_0."""
     for factor, limit in ((5.0, 2.0), (-5.0, -2.0)):

@@ -12,7 +12,7 @@ from denoisert.runtime.sampling.guidance import CFG
 from denoisert.runtime.sampling.operations import Clip, DynamicThreshold
 from denoisert.runtime.sampling.solvers import DDIM, DPMpp2M, Euler, EulerAncestral, Heun
 from tests.runtime.networks import perceptron
-from tests.runtime.samplers import flow_table
+from tests.runtime.samplers import channel_table, flow_table
 from tests.runtime.spies import pool_of, work
 
 LATENT = StateLayout((Part("latent", (4, 64, 64)),))  # 64 KiB
@@ -27,6 +27,7 @@ KINDS = {
     "stochastic": flow_table(EulerAncestral(), STEPS, CFG(2.0)),
     "stochastic, one branch": flow_table(DDIM(eta=0.5), STEPS),
     "CFG rescale": flow_table(Euler(), STEPS, CFG(2.0, rescale=0.7)),
+    "a rule for every channel": channel_table(steps=STEPS),
     "clip": flow_table(Euler(), STEPS, CFG(2.0), Clip()),
     "dynamic threshold": flow_table(Euler(), STEPS, CFG(2.0), DynamicThreshold()),
 }
