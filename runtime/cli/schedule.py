@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from denoisert.runtime.cli import place, sampler
+from denoisert.runtime.cli import place, sampler, subjects
 from denoisert.runtime.cli.output import check_place, replaced
 from denoisert.runtime.cli.progress import progress
 from denoisert.runtime.errors import InvalidInput
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from denoisert.runtime.sampling.schedules import Levels, Spacing
     from denoisert.runtime.sampling.schedules.optimise import ErrorCurve, Objective
 
-ORACLES = ("mixture", "gaussian", "finite")
 OBJECTIVES = ("variance", "klub")
 STEPS = 10
 SAMPLES, POINTS = 16, 4096
@@ -45,7 +44,9 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "conditions", nargs="*", metavar="CONDITION", help="as for generate; they take turns"
     )
-    parser.add_argument("--oracle", choices=ORACLES, help="default mixture, where no BUNDLE is")
+    parser.add_argument(
+        "--oracle", choices=subjects.ORACLES, help="default mixture, where no BUNDLE is"
+    )
     parser.add_argument("--steps", type=int, default=STEPS, metavar="N", help=f"default {STEPS}")
     parser.add_argument(
         "--objective",
@@ -91,8 +92,10 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     from denoisert.runtime.sampling.notation import to_dict
     from denoisert.runtime.sampling.schedules import Final
-    from denoisert.runtime.sampling.schedules.optimise import Objective, optimise
+    from denoisert.runtime.sampling.schedules.optimise import MOST_STEPS, Objective, optimise
+    from denoisert.runtime.sampling.schedules.spacing import check_steps
 
+    check_steps(args.steps, MOST_STEPS)  # before minutes of measuring
     curve, notes = _oracle_curve(args) if args.bundle is None else _bundle_curve(args)
     objective = Objective(args.objective)
     found = optimise(curve, args.steps, objective, Final.SPACED if args.keep_last else Final.ZERO)
@@ -150,8 +153,9 @@ def _oracle_curve(args: argparse.Namespace) -> tuple[ErrorCurve, list[str]]:
     from denoisert.runtime.measure.oracles import oracle
     from denoisert.runtime.sampling.schedules.optimise import measure
 
-    name, count = args.oracle or ORACLES[0], args.samples or POINTS
-    low, high = args.sigma_min or ORACLE_ENDS[0], args.sigma_max or ORACLE_ENDS[1]
+    name, count = args.oracle or subjects.ORACLES[0], args.samples or POINTS
+    low = ORACLE_ENDS[0] if args.sigma_min is None else args.sigma_min
+    high = ORACLE_ENDS[1] if args.sigma_max is None else args.sigma_max
     if not 0.0 < low < high < float("inf"):
         raise InvalidInput(f"levels from {low:g} to {high:g} must be above 0, finite and rising.")
     denoiser, width = oracle(name)

@@ -89,13 +89,14 @@ class Grid:
     path: Path | None = None
 
     def __post_init__(self) -> None:
-        with np.errstate(divide="ignore"):
+        is_finite = bool(np.isfinite([self.alpha, self.sigma]).all())
+        with np.errstate(divide="ignore", invalid="ignore"):
             level = np.where(self.alpha > 0, self.sigma / np.maximum(self.alpha, 1e-300), np.inf)
-        if len(level) < 2 or not np.all(np.diff(level) < 0):
+            is_falling = bool(np.all(np.diff(level) < 0))
+        if len(level) < 2 or not (is_finite and is_falling):
             raise InvalidInput(
-                "a grid needs at least two points of falling noise level, found sigma / alpha = "
-                f"{level}. "
-                "Ask for fewer steps or another schedule."
+                "a grid needs at least two finite points of falling noise level, found sigma / "
+                f"alpha = {level}. Ask for fewer steps or another schedule."
             )
 
     @property

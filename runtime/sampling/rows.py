@@ -106,6 +106,19 @@ class _Row(NamedTuple):
         ]
 
 
+def check_start(grid: Grid) -> None:
+    """Refuse a path from one latent to another, where there is neither signal nor noise at first.
+
+    Raises:
+        InvalidInput: the grid starts from nothing that a solver of noise could take.
+    """
+    if grid.noise_gain == 0.0 and grid.source_gain == 0.0:
+        raise InvalidInput(
+            "this path starts from a given latent, not from noise, and the solver does not. "
+            "Solvers that do: ResidualBridge(), TwoSidedInterpolant()."
+        )
+
+
 class Program:
     """Collects the rows of one solver, prologue first.
 
@@ -116,11 +129,7 @@ class Program:
     """
 
     def __init__(self, grid: Grid, registers: int, externals: tuple[str, ...] = ()) -> None:
-        if grid.noise_gain == 0.0 and grid.source_gain == 0.0:
-            raise InvalidInput(
-                "this path starts from a given latent, not from noise, and the solver does not. "
-                "Solvers that do: ResidualBridge(), TwoSidedInterpolant()."
-            )
+        check_start(grid)
         names = ("source", *externals) if grid.source_gain else externals
         self.basis = Basis(registers, names)
         self._rows: list[_Row] = []

@@ -206,14 +206,19 @@ class Truncated:
         """The grid of at most `steps` intervals.
 
         Raises:
-            InvalidInput: a level above the spacing's first point.
+            InvalidInput: a level above the spacing's first point, or not above its last one.
         """
         whole = self.spacing.grid(schedule, steps)
-        most = whole[0].sigma_ve
+        most, least = whole[0].sigma_ve, whole[whole.steps].sigma_ve
         if self.level > most:
             raise InvalidInput(
                 f"{self} starts above the first point, sigma / alpha = {most:g}. Give a level "
                 f"below, or take {self.spacing} as it is."
+            )
+        if self.level <= least:
+            raise InvalidInput(
+                f"{self} starts where the run has ended, the last point being at sigma / alpha = "
+                f"{least:g}. Give a level above, or end at 0 (Final.ZERO)."
             )
         first = next(i for i in range(whole.steps + 1) if whole[i].sigma_ve < self.level)
         level = np.array([self.level])

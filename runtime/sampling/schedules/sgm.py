@@ -52,6 +52,8 @@ def _between(schedule: NoiseSchedule, times: Array) -> tuple[Array, Array]:
     share = times - whole
     ends = schedule.at(whole), schedule.at(np.where(share > 0.0, whole + 1.0, whole))
     with np.errstate(divide="ignore", invalid="ignore"):  # an end without signal is infinite
-        low, high = (np.log(sigma) - np.log(alpha) for alpha, sigma in ends)
+        low, high = (
+            np.where(alpha > 0.0, np.log(sigma) - np.log(alpha), np.inf) for alpha, sigma in ends
+        )
         level = np.exp(np.where(share > 0.0, (1.0 - share) * low + share * high, low))
     return schedule.coordinates(level)

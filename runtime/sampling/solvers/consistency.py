@@ -11,11 +11,14 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
 
 DATA = 0.5  # standard deviation of the data in the boundary condition
+NEARLY = 1e-9  # 0.7 * 10 is meant to be 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +106,13 @@ class LCM:
 class TCD:
     """Trajectory consistency: denoise to a time between, then noise up to the next grid point.
 
-    x_m = alpha_m D + sigma_m E at model_time_m = floor((1 - gamma) model_time_s), then
+    x_m = alpha_m D + sigma_m E at model_time_m = (1 - gamma) model_time_s, then
     x_s = (alpha_s / alpha_m) x_m + sqrt(sigma_s^2 - (alpha_s / alpha_m)^2 sigma_m^2) xi.
 
-    The last step ends at x_m of time 0 without noise, so what noise time 0 has stays in the sample.
-    gamma = 0 is DDIM(0.0), gamma = 1 noises from time 0 as a consistency sampler does.
+    model_time_m is rounded down where all times of the grid are whole. The last step ends at x_m of
+    time 0 without noise, so what noise time 0 has stays in the sample.
+
+    gamma = 0 is DDIM(0.0) up to there, gamma = 1 noises from time 0 as a consistency sampler does.
 
     Args:
         gamma: share of the way that is noised, in [0, 1]; eta in diffusers.
@@ -131,14 +136,15 @@ class TCD:
         """One stage per step.
 
         Raises:
-            InvalidInput: a grid without a path, whose times between are unknown.
+            InvalidInput: a grid without a path, whose times between are unknown, or model times
+                that do not fall to 0 at the data end, as logarithms of levels.
         """
         program = Program(grid, registers=1)
         basis = program.basis
         for step in range(grid.steps):
             after = grid[step + 1]
             is_last = step == grid.steps - 1
-            alpha, sigma = self._between(grid, 0.0 if is_last else after.model_time)
+            alpha, sigma = grid.at_time(0.0) if is_last else self._between(grid, step + 1)
             jump = alpha * basis.denoised + sigma * basis.noise
             if not is_last and self.gamma > 0.0:
                 ratio = after.alpha / alpha
@@ -147,7 +153,18 @@ class TCD:
             program.stage(grid[step], [jump])
         return program.rows()
 
-    def _between(self, grid: Grid, model_time: float) -> tuple[float, float]:
-        """(alpha, sigma) of the time that is denoised to."""
-        time = (1.0 - self.gamma) * model_time
-        return grid.at_time(math.floor(time + 1e-9))  # 0.7 * 10 is meant to be 7
+    def _between(self, grid: Grid, index: int) -> tuple[float, float]:
+        """(alpha, sigma) of the time that is denoised to on the way to a point of the grid."""
+        after = grid[index]
+        if self.gamma == 0.0:
+            return after.alpha, after.sigma
+        time, visited = (1.0 - self.gamma) * after.model_time, grid.model_time[:-1]
+        is_whole = bool(np.all(visited == np.round(visited)))
+        alpha, sigma = grid.at_time(math.floor(time + NEARLY) if is_whole else time)
+        if sigma * after.alpha > (1.0 + NEARLY) * after.sigma * alpha:
+            raise InvalidInput(
+                f"{self} takes a share of model times, and time {time:g} of this path has more "
+                f"noise than time {after.model_time:g}. Use a schedule whose times fall to 0 at "
+                "the data end, or ConsistencyMultistep()."
+            )
+        return alpha, sigma

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
 
@@ -55,8 +56,17 @@ class NoiseCorrected:
     evaluations_per_step: ClassVar[int] = 1
 
     def rows(self, grid: Grid) -> Rows:
-        """One stage per step."""
+        """One stage per step.
+
+        Raises:
+            InvalidInput: a grid that starts from a source latent.
+        """
         program = Program(grid, registers=1)
+        if grid.source_gain:
+            raise InvalidInput(
+                f"{self} takes what a run starts from for pure noise, and this grid starts from a "
+                "source latent. Use DDIM()."
+            )
         basis = program.basis
         for step in range(grid.steps):
             after = grid[step + 1]

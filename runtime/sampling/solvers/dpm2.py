@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
-from denoisert.runtime.sampling.rows import Rows
+from denoisert.runtime.sampling.rows import Rows, check_start
 from denoisert.runtime.sampling.solvers.butcher import Table
 from denoisert.runtime.sampling.solvers.edm import Churn, churned
 from denoisert.runtime.sampling.solvers.runge_kutta import Leg, walk
@@ -118,6 +118,7 @@ class DPM2Ancestral:
         Raises:
             InvalidInput: the grid has no path between its points.
         """
+        check_start(grid)
         legs = [self._leg(grid, step) for step in range(grid.steps)]
         return walk(grid, legs, lambda leg: _table(leg, 0.5))
 

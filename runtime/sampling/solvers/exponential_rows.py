@@ -14,7 +14,7 @@ import numpy as np
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.basis import Basis, Vector
 from denoisert.runtime.sampling.grid import Grid, Point
-from denoisert.runtime.sampling.rows import Program, Rows
+from denoisert.runtime.sampling.rows import Program, Rows, check_start
 from denoisert.runtime.sampling.solvers.dpm import Estimate
 from denoisert.runtime.sampling.solvers.exponential import Slope, Span, Update
 
@@ -120,6 +120,7 @@ def adams_bashforth(grid: Grid, estimate: Estimate, order: int, lower_order_belo
         order: of the whole steps.
         lower_order_below: the last steps have orders .., 2, 1 if N is less than this.
     """
+    check_start(grid)
     ending = grid.steps if grid.steps < lower_order_below else grid.steps + order
     steps = []
     for step in range(grid.steps):

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
-from denoisert.runtime.sampling.rows import Rows
+from denoisert.runtime.sampling.rows import Rows, check_start
 from denoisert.runtime.sampling.solvers.ddim import DDIM
 from denoisert.runtime.sampling.solvers.inversion import Told
 from denoisert.runtime.sampling.solvers.solver import Solver
@@ -62,6 +62,7 @@ class Inverse:
         Raises:
             InvalidInput: the solver has no way back on this grid.
         """
+        check_start(grid)
         return self._invertible().inverse_rows(grid, self.told)
 
     def _invertible(self) -> Invertible:

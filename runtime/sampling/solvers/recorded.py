@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
-from denoisert.runtime.sampling.rows import Program, Rows
+from denoisert.runtime.sampling.rows import Program, Rows, check_start
 
 RECORDED = "recorded"
 
@@ -64,6 +64,7 @@ class NoiseEncoder:
 
     def rows(self, grid: Grid) -> Rows:
         """One stage per step."""
+        check_start(grid)
         program = Program.from_source(grid, registers=1)
         basis = program.basis
         (x,), (n, _), source = basis.registers, basis.draws, basis.external(0)
@@ -107,6 +108,7 @@ class NoiseReplay:
 
     def rows(self, grid: Grid) -> Rows:
         """One stage per step."""
+        check_start(grid)
         own = replace(grid, noise_gain=1.0, source_gain=0.0)  # page 0 takes their place
         program = Program(own, registers=1, externals=(RECORDED,))
         basis = program.basis

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
-from denoisert.runtime.sampling.rows import Rows
+from denoisert.runtime.sampling.rows import Rows, check_start
 from denoisert.runtime.sampling.solvers.dpm import Estimate
 from denoisert.runtime.sampling.solvers.exponential import Update, lagrange
 from denoisert.runtime.sampling.solvers.exponential_rows import (
@@ -97,6 +97,7 @@ class RESMultistep:
 
     def rows(self, grid: Grid) -> Rows:
         """One stage per step."""
+        check_start(grid)
         steps = [Step(self._update(grid, step)) for step in range(grid.steps)]
         return multistep(grid, Estimate.CLEAN, steps)
 

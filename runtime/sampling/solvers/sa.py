@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid, Point
-from denoisert.runtime.sampling.rows import Rows
+from denoisert.runtime.sampling.rows import Rows, check_start
 from denoisert.runtime.sampling.solvers.dpm import Ending, Estimate
 from denoisert.runtime.sampling.solvers.exponential import Slope, Span
 from denoisert.runtime.sampling.solvers.exponential_rows import (
@@ -66,8 +67,8 @@ class SASolver:
     def __post_init__(self) -> None:
         check_order("predictor", self.predictor, 3)
         check_order("corrector", self.corrector, 4, lowest=0)
-        if not self.eta >= 0.0:
-            raise InvalidInput(f"eta {self.eta} must be at least 0.")
+        if not 0.0 <= self.eta < math.inf:
+            raise InvalidInput(f"eta {self.eta} must be finite and at least 0.")
         if self.interval and not 0.0 <= self.interval[0] <= self.interval[1]:
             raise InvalidInput(
                 f"interval {self.interval} must be (low, high) with 0 <= low <= high."
@@ -85,12 +86,13 @@ class SASolver:
             InvalidInput: BH1 and a step of infinite length, or noise in a step out of alpha = 0
                 with Estimate.NOISE.
         """
+        check_start(grid)
         check_slope(grid, self.slope)
         steps = [self._step(grid, step) for step in range(grid.steps)]
         return multistep(grid, self.estimate, steps)
 
     def _tau(self, point: Point) -> float:
-        low, high = self.interval or (0.0, float("inf"))
+        low, high = self.interval or (0.0, math.inf)
         return self.eta if low <= point.sigma_ve <= high else 0.0
 
     def _step(self, grid: Grid, step: int) -> Step:

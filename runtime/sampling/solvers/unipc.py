@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
-from denoisert.runtime.sampling.rows import Rows
+from denoisert.runtime.sampling.rows import Rows, check_start
 from denoisert.runtime.sampling.solvers.dpm import Ending, Estimate
 from denoisert.runtime.sampling.solvers.exponential import Slope, Span
 from denoisert.runtime.sampling.solvers.exponential_rows import (
@@ -86,6 +86,7 @@ class UniPC:
         Raises:
             InvalidInput: BH1 and a step of infinite length.
         """
+        check_start(grid)
         check_slope(grid, self.slope)
         steps = [self._step(grid, step) for step in range(grid.steps)]
         return multistep(grid, self.estimate, steps)

@@ -152,6 +152,8 @@ def test_samples_of_an_oracle_have_its_moments() -> None:
         (["--levels", "1"], "outside 2"),
         (["--seed", "-1"], "at least 0"),
         (["--sigma-min", "3", "--sigma-max", "2"], "rising"),
+        (["--oracle", "gaussian", "--sigma-min", "0"], "above 0"),
+        (["nowhere", "--steps", "101"], "from 1 to 100"),
         (["--out", "levels.txt"], ".json"),
     ],
 )

@@ -9,11 +9,22 @@ from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.layout import Part, StateLayout
 from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.guidance import Unguided
+from denoisert.runtime.sampling.names import SOLVERS
 from denoisert.runtime.sampling.operations import Clip
 from denoisert.runtime.sampling.oracle import execute
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.schedules import Karras, ResidualBridgePath, Trailing
-from denoisert.runtime.sampling.solvers import DDIM, Bounded, ResidualBridge
+from denoisert.runtime.sampling.solvers import (
+    DDIM,
+    EDICT,
+    RES,
+    Bounded,
+    Inverse,
+    ResidualBridge,
+    RESMultistep,
+    SASolver,
+    UniPC,
+)
 
 X0 = Parametrisation.X0
 LAYOUT = StateLayout((Part("picture", (3, 4, 4)),))
@@ -117,8 +128,16 @@ def test_it_starts_from_the_picture_and_draws_nothing():
 
 
 def test_solvers_that_start_from_noise_are_refused_on_a_bridge():
-    with pytest.raises(InvalidInput, match=r"starts from a given latent.*ResidualBridge"):
-        DDIM().rows(GRID)
+    for solver in (DDIM(), RES(3), SASolver(3, 4), RESMultistep(1.0), UniPC(), Inverse(EDICT())):
+        with pytest.raises(InvalidInput, match=r"starts from a given latent.*ResidualBridge"):
+            solver.rows(GRID)
+    for kind in SOLVERS.values():
+        if kind is not ResidualBridge:
+            with pytest.raises(InvalidInput):
+                kind().rows(GRID)
+
+
+def test_a_bridge_refuses_what_it_cannot_be():
     with pytest.raises(InvalidInput, match=r"strength 0\.0 must be finite and above 0"):
         ResidualBridgePath(0.0)
     with pytest.raises(InvalidInput, match="beyond the trained range"):

@@ -9,10 +9,13 @@ from denoisert.runtime.sampling.guidance import Unguided
 from denoisert.runtime.sampling.oracle import Gaussian, propagate
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.schedules import (
+    EDM,
     Final,
     Flow,
     Karras,
     Linear,
+    Rounded,
+    SharedTimes,
     Timesteps,
     Trailing,
 )
@@ -73,10 +76,20 @@ def test_tcd_without_noise_is_ddim_and_with_all_of_it_noises_from_time_0():
     assert rows.draws.tolist() == [1, 1, 1, 1, 0]
 
 
+GRIDS = {
+    "whole times": Timesteps(TIMES, Final.LAST).grid(Linear(), 4),
+    "levels": Karras().grid(Linear(), 4),
+    "rounded": Rounded(Karras()).grid(Linear(), 4),
+    "shared": Timesteps((800.0, 500.0, 95.0, 30.0)).grid(SharedTimes(), 4),
+    "flow": Trailing().grid(Flow(), 4),
+}
+
+
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 0.7, 1.0])
-def test_a_tcd_step_keeps_the_noise_level_of_the_grid(gamma):
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_tcd_step_keeps_the_noise_level_of_the_grid(name, gamma):
     """With E of variance 1 the noise of x_s is sigma_s, whatever share is noised again."""
-    grid = Timesteps(TIMES, Final.LAST).grid(Linear(), 4)
+    grid = GRIDS[name]
     rows = TCD(gamma).rows(grid)
     basis = rows.basis
     columns = [int(unit.argmax()) for unit in (basis.noise, basis.draws[0])]
@@ -85,6 +98,19 @@ def test_a_tcd_step_keeps_the_noise_level_of_the_grid(gamma):
     np.testing.assert_allclose(
         rows.registers[1:4, 0, int(basis.denoised.argmax())], grid.alpha[1:4], rtol=1e-12
     )
+
+
+def test_tcd_takes_a_share_of_the_time_that_is_rounded_among_whole_times_alone():
+    for grid, time in ((GRIDS["flow"], 0.7 * 0.75), (GRIDS["whole times"], np.floor(0.7 * 759))):
+        rows = TCD(0.3).rows(grid)
+        (alpha, sigma), basis, after = grid.at_time(float(time)), rows.basis, grid[1]
+        expected = after.alpha / alpha * sigma
+        assert rows.registers[1, 0] @ basis.noise == pytest.approx(expected, rel=1e-12)
+
+
+def test_tcd_refuses_times_that_do_not_fall_to_the_data():
+    with pytest.raises(InvalidInput, match="takes a share of model times"):
+        TCD(0.5).rows(Karras().grid(EDM(), 4))
 
 
 def test_one_evaluation_a_step_one_register_and_no_noise_at_the_end():

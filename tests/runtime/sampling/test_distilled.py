@@ -3,11 +3,19 @@
 import numpy as np
 import pytest
 
+from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.guidance import Unguided
 from denoisert.runtime.sampling.oracle import Gaussian, execute, propagate
 from denoisert.runtime.sampling.parametrisation import Parametrisation
-from denoisert.runtime.sampling.schedules import Cosine, Final, Flow, Linear, Trailing
+from denoisert.runtime.sampling.schedules import (
+    Cosine,
+    Final,
+    Flow,
+    Linear,
+    Trailing,
+    Truncated,
+)
 from denoisert.runtime.sampling.solvers import DDIM, NoiseCorrected, TwoForwardOneBack
 from tests.runtime.sampling.drafts import LAYOUT, draws
 
@@ -76,6 +84,13 @@ def test_it_is_ddim_after_the_first_step_and_at_pure_noise_altogether():
     found, ddim = NoiseCorrected().rows(grid), DDIM().rows(grid)
     np.testing.assert_allclose(found.registers[2:], ddim.registers[2:], rtol=1e-13)
     assert np.abs(found.registers[1] - ddim.registers[1]).max() > 0.1
+
+
+def test_a_start_that_is_no_noise_is_refused():
+    grid = Trailing().grid(Flow(), 4)
+    for known in (grid.tail(0.5), Truncated(Trailing(), 1.0).grid(Flow(), 4)):
+        with pytest.raises(InvalidInput, match=r"starts from a source latent\. Use DDIM"):
+            NoiseCorrected().rows(known)
 
 
 def test_one_step_and_registers():

@@ -58,7 +58,15 @@ def test_a_strength_outside_its_range_is_refused(strength):
 
 @pytest.mark.parametrize(
     ("alpha", "sigma"),
-    [([1.0], [0.0]), ([0.6, 0.6], [0.8, 0.8]), ([0.8, 0.6], [0.6, 0.8]), ([0.5, np.nan], [1, 0])],
+    [
+        ([1.0], [0.0]),
+        ([0.6, 0.6], [0.8, 0.8]),
+        ([0.8, 0.6], [0.6, 0.8]),
+        ([0.5, np.nan], [1, 0]),
+        ([np.nan, 1.0], [np.nan, 0.0]),
+        ([0.0, 0.0, 1.0], [1.0, 1.0, 0.0]),
+        ([0.5, 1.0], [np.inf, 0.0]),
+    ],
 )
 def test_a_grid_whose_noise_does_not_fall_is_refused(alpha, sigma):
     with pytest.raises(InvalidInput, match="falling noise level"):

@@ -153,6 +153,7 @@ def test_registers_are_no_more_than_needed():
         lambda: SASolver(2, 5),
         lambda: SASolver(2, -1),
         lambda: SASolver(eta=-0.1),
+        lambda: SASolver(eta=float("inf")),
         lambda: SASolver(interval=(2.0, 1.0)),
         lambda: SASolver(slope=Slope.BH1).rows(ENDED),
     ],

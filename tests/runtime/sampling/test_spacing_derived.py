@@ -21,13 +21,14 @@ from denoisert.runtime.sampling.schedules import (
     Linear,
     Linspace,
     Measure,
+    ResidualBridgePath,
     Rounded,
     ScaledLinear,
     SGMUniform,
     Trailing,
     Truncated,
 )
-from denoisert.runtime.sampling.solvers import DDIM
+from denoisert.runtime.sampling.solvers import DDIM, ResidualBridge
 from tests.oracles import float64
 from tests.oracles.pair import SCHEDULES
 
@@ -134,6 +135,20 @@ def test_starts_that_are_no_level_are_refused(level):
 def test_a_start_above_the_first_point_is_refused():
     with pytest.raises(InvalidInput, match="starts above the first point"):
         Truncated(Karras(), 15.0).grid(ScaledLinear(), 20)
+
+
+@pytest.mark.parametrize("final", [Final.SPACED, Final.LAST])
+def test_a_start_where_the_run_has_ended_is_refused(final):
+    whole = Exponential(0.1, 10.0, final).grid(ScaledLinear(), 4)
+    for level in (whole[4].sigma_ve, 0.5 * whole[4].sigma_ve):
+        with pytest.raises(InvalidInput, match="starts where the run has ended"):
+            Truncated(Exponential(0.1, 10.0, final), level).grid(ScaledLinear(), 4)
+
+
+def test_sgm_uniform_where_the_first_point_has_neither_signal_nor_noise():
+    grid = SGMUniform().grid(ResidualBridgePath(), 7)
+    assert (grid.alpha[0], grid.sigma[0]) == (0.0, 0.0)
+    assert np.isfinite(ResidualBridge().rows(grid).registers).all()
 
 
 def hand_loop(grid, mean, variance):
