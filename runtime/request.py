@@ -82,7 +82,7 @@ class Start:
         latent: (elements,) or the shape of the state, float; or a picture, as a PIL image or uint8
             (H, W, 3), for a bundle with an image encoder; or None, where buffers are enough.
         strength: share of the steps that run, the last ones, in (0, 1]; of a clean latent 1 keeps
-            only what alpha lets through. None means half of them from a latent, all without one.
+            only what alpha lets through. None means half of them from a clean latent, else all.
         buffers: name -> array that the solver reads and nobody writes, such as the "recorded" of
             NoiseReplay: (pages, elements) or (pages, *shape of the state), real and finite; a
             single page needs no first dimension. All images of the request share them.
@@ -120,7 +120,9 @@ class Start:
     @property
     def share(self) -> float | None:
         """The strength; None runs all steps from where the solver itself begins."""
-        return STRENGTH if self.strength is None and self.latent is not None else self.strength
+        if self.strength is not None or self.latent is None:
+            return self.strength
+        return STRENGTH if self.noised is Noised.HERE else 1.0
 
     @property
     def given(self) -> tuple[str, ...]:

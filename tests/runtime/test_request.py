@@ -155,13 +155,15 @@ def test_a_start_knows_a_picture_from_a_latent(value: object, is_picture: bool) 
     assert (Start(value).picture is not None) == is_picture  # type: ignore[arg-type]
 
 
-def test_half_the_steps_from_a_latent_and_all_of_them_without_one() -> None:
+def test_half_the_steps_from_a_clean_latent_and_all_of_them_otherwise() -> None:
     pages = {"second": np.zeros((1, 4)), "a": np.zeros(4)}
     assert (Start(np.zeros(4)).share, Start(np.zeros(4), 0.25).share) == (0.5, 0.25)
     assert (Start(buffers=pages).share, Start(None, 0.25, pages).share) == (None, 0.25)
     assert Start(np.zeros(4), buffers=pages).given == ("source", "a", "second")
     assert Start(buffers=pages).given == ("a", "second")
     assert Start(buffers=pages).picture is None
+    assert Start(np.zeros(4), noised=Noised.ALREADY).share == 1.0
+    assert Start(np.zeros(4), 0.3, noised=Noised.ALREADY).share == 0.3
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,13 @@ from denoisert.runtime.devices.torch.stage import Stage
 from denoisert.runtime.loop.slot import Slot
 
 Array = NDArray[Any]
+
+
+class _Held(NamedTuple):
+    """An array of the host and its pages on the device."""
+
+    values: Array
+    pages: Tensor
 
 
 class Pages:
@@ -28,7 +36,7 @@ class Pages:
 
     def __init__(self, slots: int, pitch: int, elements: int, stage: Stage) -> None:
         self._pitch, self._elements, self._stage = pitch, elements, stage
-        self._externals: list[list[Tensor]] = [[] for _ in range(slots)]
+        self._externals: list[list[_Held]] = [[] for _ in range(slots)]
         self._tapes: list[list[Tensor]] = [[] for _ in range(slots)]
 
     def admit(self, slot: Slot, recorded: Sequence[Array] = ()) -> None:
@@ -40,7 +48,7 @@ class Pages:
         """
         table = slot.work.table
         self._externals[slot.index] = [
-            self._page(slot.work.externals[name]) for name in table.externals
+            self._held(slot.work.externals[name]) for name in table.externals
         ]
         self._tapes[slot.index] = [*(self._page(tape) for tape in recorded)] or [
             self._stage.zeros(count, self._pitch) for count in table.tape_pages
@@ -50,7 +58,7 @@ class Pages:
         """Of its externals and tapes in a column space, 0 where there is none."""
         found = np.zeros(form.externals + form.taps, np.int64)
         for index, external in enumerate(self._externals[slot.index]):
-            found[index] = external.data_ptr()
+            found[index] = external.pages.data_ptr()
         for index, tape in enumerate(self._tapes[slot.index]):
             found[form.externals + index] = tape.data_ptr()
         return self._stage.upload(found)
@@ -64,6 +72,13 @@ class Pages:
         return tuple(
             self._stage.download(tape[:, : self._elements]) for tape in self._tapes[slot.index]
         )
+
+    def _held(self, values: Array) -> _Held:
+        """An array that nobody writes is brought once for all slots: pictures of one request."""
+        for held in chain.from_iterable(self._externals):
+            if held.values is values and not values.flags.writeable:
+                return held
+        return _Held(values, self._page(values))
 
     def _page(self, values: Array) -> Tensor:
         """Pages of `elements` numbers, each at its pitch."""

@@ -1,7 +1,7 @@
 """Solvers that can be run backwards exactly, because two latents are kept and each moves the other.
 
 Both are built of DDIM's map from one point to another, x_s = a x_t + b E with a = alpha_s / alpha_t
-and b = sigma_s - a sigma_t. A run from noise starts with both latents equal; `Start.PAIR` starts
+and b = sigma_s - a sigma_t. A run from noise starts with both latents equal; `Latents.PAIR` starts
 from both that an inversion left, so that it returns what was inverted, up to rounding.
 """
 
