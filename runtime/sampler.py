@@ -189,5 +189,5 @@ def _check_times(card: Card, times: list[float]) -> None:
         raise InvalidInput(
             f"the sampler asks the network at model time {fraction:g}, but it takes whole numbers "
             f"({card.network.time_dtype}). Use a schedule with whole train times such as "
-            "Trailing()."
+            "Trailing(), or have them rounded, also between its points: Rounded(Trailing())."
         )

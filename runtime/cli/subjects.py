@@ -102,14 +102,15 @@ def _requests(args: argparse.Namespace, runtime: Runtime) -> list[Request]:
 
 
 def _oracle(args: argparse.Namespace) -> tuple[Subject, list[str]]:
+    from denoisert.runtime.cli.schedule import read_spacing
     from denoisert.runtime.measure.oracles import oracle
     from denoisert.runtime.measure.subject import OracleSubject
-    from denoisert.runtime.sampling.names import SCHEDULES, SPACINGS
+    from denoisert.runtime.sampling.names import SCHEDULES
     from denoisert.runtime.sampling.notation import parse
 
     name, points = args.oracle or ORACLES[0], args.samples or POINTS
     path = parse(SCHEDULES, args.path or PATH)
-    spacing = parse(SPACINGS, args.schedule or SCHEDULE)
+    spacing = read_spacing(args.schedule or SCHEDULE)
     denoiser, width = oracle(name)
     tried = OracleSubject(
         denoiser, width, path, spacing, points=points, seed=args.seed, fine=args.reference

@@ -17,6 +17,7 @@ from denoisert.runtime.sampling.solvers.butcher import EULER, Scheme, Table, mem
 from denoisert.runtime.sampling.solvers.runge_kutta import Leg, advance, move_of
 
 HISTORY = 3
+ROUNDING = 1e-9  # a time that went through its level is the same time
 
 
 class _Warm(NamedTuple):
@@ -49,6 +50,13 @@ def _rows(grid: Grid, warm: Sequence[_Warm]) -> Rows:
             parts = length * weights(EVEN[: min(HISTORY, step) + 1], 1.0)
             multistep(program, now, after, parts, depths[step])
     return program.rows()
+
+
+def _middle(grid: Grid, time: float) -> Point:
+    """The point of a time, whose network is told it, or what it hears of its level instead."""
+    alpha, sigma = grid.at_time(time)
+    told = grid.at_level(sigma / alpha).model_time
+    return Point(alpha, sigma, time if abs(told - time) < ROUNDING * abs(time) else told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +118,7 @@ class PNDM:
         leg = Leg(now, after, after)
         if leg.is_euler:
             return _Warm(EULER, [now])
-        time = (now.model_time + after.model_time) / 2.0
-        middle = Point(*grid.at_time(time), time)
+        middle = _middle(grid, (now.model_time + after.model_time) / 2.0)
         half = leg.share(middle.sigma_ve)
         table = ((half,), (0.0, half), (0.0, 0.0, 1.0), Scheme.RK4.table[-1])
         return _Warm(table, (now, middle, middle, after))

@@ -72,6 +72,16 @@ def test_the_best_at_each_cost_are_ranked(capsys):
     assert "flow_euler" in best[1]
 
 
+def test_levels_of_a_file_are_a_schedule(tmp_path, capsys):
+    file = tmp_path / "levels.json"
+    file.write_text('{"name": "levels", "levels": [50, 5, 1, 0.2, 0]}')
+    words = ["--schedule", str(file), "--oracle", "gaussian", "--solver", "euler"]
+    assert compare(*words, "--evaluations", "4,5", "--reference", 200) == 0
+    text = capsys.readouterr().out
+    assert "levels=(50.0, 5.0, 1.0, 0.2, 0.0)" in text
+    assert "skipped    euler at 5: " in text
+
+
 def test_the_measure_that_is_asked_for_ranks_and_is_drawn(tmp_path, capsys):
     out = tmp_path / "d.svg"
     words = ["--solver", "euler", *FEW, "--measure", "distance", "--out", out]

@@ -9,7 +9,17 @@ from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.guidance import Unguided
 from denoisert.runtime.sampling.oracle import between_levels, strong_errors
 from denoisert.runtime.sampling.parametrisation import Parametrisation
-from denoisert.runtime.sampling.schedules import EDM, Final, Flow, Linear, Trailing
+from denoisert.runtime.sampling.schedules import (
+    EDM,
+    Final,
+    Flow,
+    Karras,
+    Linear,
+    Rounded,
+    SharedTimes,
+    Timesteps,
+    Trailing,
+)
 from denoisert.runtime.sampling.solvers import DDIM, IPNDM, PLMS, PNDM, Heun
 from tests.runtime.sampling.multistep_trials import (
     ENDED,
@@ -155,6 +165,18 @@ def test_one_step_to_clean_data_is_ddims():
         grid = Trailing().grid(schedule, 1)
         for solver in BOTH:
             assert_alike(sample(solver, grid), sample(DDIM(), grid), 1e-13)
+
+
+def test_the_middle_of_a_step_is_told_as_the_path_has_it():
+    grid = Rounded(Karras()).grid(Linear(), 7)
+    times = np.array([point.model_time for point in PNDM().rows(grid).points])
+    np.testing.assert_array_equal(times, np.round(times))
+    shared = SharedTimes()
+    grid = Timesteps((150.0, 90.0, 50.0, 10.0)).grid(shared, 4)
+    times = np.array([point.model_time for point in PNDM().rows(grid).points])
+    np.testing.assert_array_equal(times, shared.told(times))
+    grid = Trailing().grid(Linear(), 10)
+    assert [point.model_time for point in PNDM().rows(grid).points[:4]] == [999, 949, 949, 899]
 
 
 def test_the_middle_of_a_step_needs_a_path():
