@@ -15,10 +15,10 @@ STEPS = 25
 
 def ours(bundle: Path, threads: int) -> object:
     """From a bundle."""
-    from denoisert.runtime import Request, Runtime
+    from denoisert.runtime import Euler, Request, Runtime
 
     with Runtime.open(bundle, threads=threads) as runtime:
-        return runtime.generate(Request(LABEL, steps=STEPS)).images[0]
+        return runtime.generate(Request(LABEL, steps=STEPS, solver=Euler())).images[0]
 
 
 def plain_torch(bundle: Path, threads: int) -> object:

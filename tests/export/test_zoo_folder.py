@@ -58,7 +58,7 @@ def test_the_shipped_model_is_found_by_name_and_has_a_card() -> None:
     card = Card.from_json(text)
     (label,) = card.conditions
     assert (card.layout.parts[0].shape, label.classes, label.null) == ((1, 16, 16), 10, 10.0)
-    assert (card.sampler.steps, card.network.ports[0][0].output) == (25, "velocity")
+    assert (card.sampler.steps, card.network.ports[0][0].output) == (16, "velocity")
     assert json.loads(text) == card.to_dict()
 
 

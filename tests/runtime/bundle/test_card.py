@@ -207,7 +207,7 @@ def test_the_documented_example_is_a_card() -> None:
     example = re.search(r"```json\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     card = Card.from_json(example[1].encode(), "example")
     assert card.name == "digits"
-    assert card.sampler.steps == 25
+    assert card.sampler.steps == 16
 
 
 def key_names(data: object) -> set[str]:

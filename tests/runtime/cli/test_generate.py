@@ -83,7 +83,7 @@ def test_a_plan_alone_writes_nothing(
 ) -> None:
     assert generate(digits_bundle, 3, "--plan", "--out", tmp_path / "out") == 0
     text = capsys.readouterr().out
-    assert "50 evaluations" in text
+    assert "32 evaluations" in text
     assert "onnxruntime" in text
     assert not list(tmp_path.iterdir())
 
