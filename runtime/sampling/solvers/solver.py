@@ -13,7 +13,11 @@ class Solver(Protocol):
 
     @property
     def order(self) -> int:
-        """Convergence order; of a stochastic solver the weak order."""
+        """Convergence order of its whole steps; of a stochastic solver the weak order.
+
+        A multistep solver begins, and many end, with steps of lower order: on very fine grids
+        their errors are what is left, and the slope is theirs.
+        """
         ...
 
     @property

@@ -43,8 +43,8 @@ class UniPC:
     So UniP-3 is RES(3), UniP-1 is DDIM, and B matters in those two alone. P is the clean estimate,
     or the noise estimate as in the paper's first form.
 
-    Measured order p + 1 with the corrector and p without it, where the last steps have full order:
-    a last step of order 1 errs by the square of its length, so LOWERED, the usual choice for few
+    Measured order p + 1 with the corrector and p without it, where the last steps have full order
+    (`order` is p): a last step of order 1 errs by the square of its length, so LOWERED, the usual choice for few
     steps, has order 2 unless that step is short. A step out of alpha = 0 or into sigma = 0 has
     order 1.
 

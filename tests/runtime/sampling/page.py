@@ -24,7 +24,8 @@ Every solver is a table. *Registers* are the fewest that any table of the same s
 computes the rank of what each stage's input needs of the past, and demands it. *Evaluations* are
 those of {STEPS} steps without guidance, on the first path that the solver takes: variance
 preserving with levels even in log, a flow, or a residual bridge. *Order* is what convergence tests
-show, weak where noise is drawn. *Draws* counts normal draws beside the start. *Amplification*
+show of whole steps, weak where noise is drawn; first and last steps of lower order, which multistep
+solvers have, are what is left on very fine grids. *Draws* counts normal draws beside the start. *Amplification*
 bounds what rounding in float32 may grow to by the end: a run differs from float64 by at most
 4 x 6e-8 times it, or 2e-6.
 
