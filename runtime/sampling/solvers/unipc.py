@@ -44,9 +44,9 @@ class UniPC:
     or the noise estimate as in the paper's first form.
 
     Measured order p + 1 with the corrector and p without it, where the last steps have full order
-    (`order` is p): a last step of order 1 errs by the square of its length, so LOWERED, the usual choice for few
-    steps, has order 2 unless that step is short. A step out of alpha = 0 or into sigma = 0 has
-    order 1.
+    (`order` is p): a last step of order 1 errs by the square of its length, so LOWERED, the usual
+    choice for few steps, has order 2 unless that step is short. A step out of alpha = 0 or into
+    sigma = 0 has order 1.
 
     Also called "uni_pc" (BH1) and "uni_pc_bh2"; diffusers' `lower_order_final` is LOWERED, its
     `disable_corrector` is `uncorrected`, its `predict_x0=False` is Estimate.NOISE.

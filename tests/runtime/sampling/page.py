@@ -25,9 +25,9 @@ computes the rank of what each stage's input needs of the past, and demands it. 
 those of {STEPS} steps without guidance, on the first path that the solver takes: variance
 preserving with levels even in log, a flow, or a residual bridge. *Order* is what convergence tests
 show of whole steps, weak where noise is drawn; first and last steps of lower order, which multistep
-solvers have, are what is left on very fine grids. *Draws* counts normal draws beside the start. *Amplification*
-bounds what rounding in float32 may grow to by the end: a run differs from float64 by at most
-4 x 6e-8 times it, or 2e-6.
+solvers have, are what is left on very fine grids. *Draws* counts normal draws beside the start.
+*Amplification* bounds what rounding in float32 may grow to by the end: a run differs from float64
+by at most 4 x 6e-8 times it, or 2e-6.
 
 *Equal to* names what runs beside the table on the same noise and the same random network in a test,
 in float64 to a relative error of 1e-12: diffusers 0.42.1 in its own source with float32 replaced by
