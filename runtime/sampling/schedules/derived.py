@@ -28,6 +28,7 @@ from denoisert.runtime.sampling.schedules.spacing import (
 )
 
 WithEnds = Karras | Exponential | Polyexponential | BetaQuantile
+NEARLY = 1e-9  # relative: levels nearer than this are one, as rounding may have moved either
 WITH_ENDS = (Karras, Exponential, Polyexponential, BetaQuantile)
 
 
@@ -210,17 +211,18 @@ class Truncated:
         """
         whole = self.spacing.grid(schedule, steps)
         most, least = whole[0].sigma_ve, whole[whole.steps].sigma_ve
-        if self.level > most:
+        if self.level > most * (1.0 + NEARLY):
             raise InvalidInput(
                 f"{self} starts above the first point, sigma / alpha = {most:g}. Give a level "
                 f"below, or take {self.spacing} as it is."
             )
-        if self.level <= least:
+        below = self.level * (1.0 - NEARLY)
+        if below <= least:
             raise InvalidInput(
                 f"{self} starts where the run has ended, the last point being at sigma / alpha = "
                 f"{least:g}. Give a level above, or end at 0 (Final.ZERO)."
             )
-        first = next(i for i in range(whole.steps + 1) if whole[i].sigma_ve < self.level)
+        first = next(i for i in range(whole.steps + 1) if whole[i].sigma_ve < below)
         level = np.array([self.level])
         alpha, sigma = schedule.coordinates(level)
         time = schedule.told(schedule.model_time(level))

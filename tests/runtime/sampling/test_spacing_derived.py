@@ -126,6 +126,19 @@ def test_a_truncated_run_starts_at_its_level_and_keeps_what_lies_below(level):
     )
 
 
+@pytest.mark.parametrize("index", [0, 1, 5, 18])
+@pytest.mark.parametrize("nearly", [0.0, 1e-13, -1e-13])
+def test_a_level_of_the_spacing_itself_is_that_point_whatever_rounding_did(index, nearly):
+    """Karras(sigma_max=20.0) has its first point at 19.999999999999993."""
+    spacing = Karras(sigma_min=0.02, sigma_max=20.0)
+    whole = spacing.grid(EDM(), 20)
+    level = (20.0 if index == 0 else whole[index].sigma_ve) * (1.0 + nearly)
+    grid = Truncated(spacing, level).grid(EDM(), 20)
+    assert grid.steps == 20 - index
+    np.testing.assert_allclose(levels(grid), levels(whole)[index:], rtol=1e-12)
+    np.testing.assert_array_equal(grid.sigma[1:], whole.sigma[index + 1 :])
+
+
 @pytest.mark.parametrize("level", [0.0, -1.0, math.inf, math.nan])
 def test_starts_that_are_no_level_are_refused(level):
     with pytest.raises(InvalidInput, match="above 0"):
