@@ -105,6 +105,18 @@ class Pipeline:
         self.runtime = runtime
         self._interrupt = False
 
+    @property
+    def scheduler(self) -> Solver:
+        """The card's solver; a call takes another as `solver=`."""
+        return self.runtime.card.sampler.solver
+
+    @scheduler.setter
+    def scheduler(self, value: object) -> None:
+        raise InvalidInput(
+            f"pipe.scheduler = {value!r} would change nothing: a bundle's sampler belongs to each "
+            "call. Pass it there: pipe(prompt, solver=DPMpp2M())."
+        )
+
     @classmethod
     def from_pretrained(
         cls, path: str | Path, *, threads: int | None = None, slots: int = SLOTS
@@ -141,10 +153,14 @@ class Pipeline:
         """
         output_type = options.get("output_type", OUTPUTS[0])
         unknown = sorted(options.keys() - Options.__annotations__.keys())
-        if output_type not in OUTPUTS or unknown:
+        if unknown:
             raise InvalidInput(
-                f"options {unknown} and output_type {output_type!r}; known are the options "
-                f"{', '.join(Options.__annotations__)} and the output types {', '.join(OUTPUTS)}."
+                f"options {', '.join(unknown)} are unknown here. Known options: "
+                f"{', '.join(Options.__annotations__)}; a sampler is given as solver=DPMpp2M()."
+            )
+        if output_type not in OUTPUTS:
+            raise InvalidInput(
+                f"output_type {output_type!r} is unknown. Known types: {', '.join(OUTPUTS)}."
             )
         prompts = [prompt] if prompt is None or isinstance(prompt, str | int) else list(prompt)
         requests = _requests(prompts, options)

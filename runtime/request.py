@@ -224,12 +224,16 @@ class Request:
                     f"{name} {getattr(self, name)!r} is not a {name}. Pass Start(latent, strength) "
                     "or Limits(...)."
                 )
-        for name, method in (("solver", "rows"), ("schedule", "grid"), ("guidance", "branches")):
+        for name, method, example in (
+            ("solver", "rows", "Euler()"),
+            ("schedule", "grid", "Trailing()"),
+            ("guidance", "branches", "CFG(4.0)"),
+        ):
             value = getattr(self, name)
             if isinstance(value, type) or not (value is None or hasattr(value, method)):
                 raise InvalidInput(
-                    f"{name} {value!r} is not a {name}. Pass an object such as Euler(), Karras() "
-                    "or CFG(4.0), neither a name nor a class."
+                    f"{name} {value!r} is not a {name}. Pass an object such as {example}, neither "
+                    "a name nor a class."
                 )
 
     @property

@@ -152,7 +152,8 @@ def _check_externals(sampler: Sampler, grid: Grid, names: tuple[str, ...]) -> No
     if SOURCE in missing:
         raise InvalidInput(
             f"{sampler.solver} on {sampler.spacing} starts from a given latent and the request has "
-            "none. Pass start=Start(latent, 1.0)."
+            "none. Pass start=Start(latent, 1.0); for `denoisert generate` that is --init-image "
+            "FILE --strength 1."
         )
     if missing:
         raise InvalidInput(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _table(args: argparse.Namespace, bundle: Bundle) -> tuple[str, list[str]]:
-    """The sampler that the options choose, and the lines of its table."""
+    """The sampler that the options choose, and the lines of its table, given all that it reads."""
     from denoisert.runtime.sampler import Sampler, compile_table
     from denoisert.runtime.sampling.text import table_text
 
-    chosen = Sampler.of(sampler.request(args, bundle.card), bundle.card)
-    return repr(chosen), list(table_text(compile_table(chosen, bundle.card)))
+    card = bundle.card
+    chosen = Sampler.of(sampler.request(args, card), card)
+    read = chosen.solver.rows(chosen.grid(card)).basis.externals
+    name = f"{chosen.solver}, {chosen.spacing}, {chosen.steps} steps, {chosen.guidance}"
+    return name, list(table_text(compile_table(replace(chosen, given=read), card)))
 
 
 def describe(manifest: Manifest) -> Iterator[str]:

@@ -41,7 +41,8 @@ def add_options(
     group.add_argument(
         f"--{prefix}schedule",
         metavar="NAME",
-        help="where the steps lie, for example trailing or 'karras(rho=5)', or a file that "
+        help="where the steps lie, for example trailing or 'exponential(sigma_min=0.01, "
+        "sigma_max=50)'; an unknown name lists all; or a file that "
         "`denoisert schedule optimise` wrote",
     )
     group.add_argument(

@@ -61,9 +61,9 @@ class Denoiser:
             )
         if told.size and told[-1] >= len(names):
             raise InvalidInput(
-                f"the sampler tells the network {told[-1] + 1} numbers beside the time; the card "
-                f"names inputs for {', '.join(names) or 'none'}. Take a solver that tells no more, "
-                "or name the inputs in the card."
+                f"the sampler tells the network more than the time, scalars 0 to {told[-1]}, as "
+                f"the size of a step; the card names inputs for {', '.join(names) or 'none'}. Take "
+                "a solver that tells no more, or name the inputs in the card."
             )
 
     def slices(self, buffers: Mapping[str, Buffer], first: int, count: int) -> dict[str, Buffer]:

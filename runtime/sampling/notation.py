@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from enum import Enum
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints, overload
@@ -57,11 +58,15 @@ def from_dict(data: Mapping[str, Any], table: Mapping[str, type[object]] = EVERY
 
 
 def parse(table: Mapping[str, type[T]], text: str) -> T:
-    """An object written as on the command line: `ddim`, `ddim(eta=0.5)`, `karras(rho=5)`.
+    """An object written as on the command line: `ddim`, `ddim(eta=0.5)`, `karras(final=last)`.
+
+    Names are those of the table or of the classes, so that what an object's repr and a message
+    print can be pasted: `Karras(rho=5.0, final=Final.LAST)`.
 
     Args:
         table: the names that are allowed here.
-        text: a name, with literal keyword arguments in parentheses or without.
+        text: a name, with keyword arguments in parentheses or without; a value is a literal, one
+            of a field's known words, or an object written the same way.
 
     Raises:
         InvalidInput: text of another form, an unknown name or field, or a value of another type.
@@ -69,11 +74,23 @@ def parse(table: Mapping[str, type[T]], text: str) -> T:
     try:
         name, values = _read(text)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
-        raise InvalidInput(
-            f"cannot read {text[:LONGEST_TEXT]!r}. Write a name, or a name with values: "
-            f"name(field=1.5). Known names: {_known(table)}."
-        ) from None
+        raise InvalidInput(_unreadable(table, text[:LONGEST_TEXT])) from None
     return _build(table, name, values)
+
+
+def _unreadable(table: Mapping[str, type[object]], text: str) -> str:
+    """What to write instead: the fields of a name that is known, else the names."""
+    name = _name(table, text.split("(")[0].strip())
+    words = ", ".join(f"{field}=.." for field in _field_names(table[name])) if name else ""
+    known = f"{name}({words})" if name else f"name(field=1.5). Known names: {_known(table)}"
+    return f"cannot read {text!r}. Write a name, or a name with values by field: {known}."
+
+
+def _name(table: Mapping[str, type[object]], word: str) -> str | None:
+    """The name that a word means: a name of the table, or a class in it."""
+    if word in table:
+        return word
+    return next((name for name, kind in table.items() if kind.__name__ == word), None)
 
 
 def _read(text: str) -> tuple[str, dict[str, object]]:
@@ -94,17 +111,22 @@ def _read_call(node: ast.expr) -> tuple[str, dict[str, object]]:
 
 
 def _read_value(node: ast.expr) -> object:
-    """A literal, or a named object as its JSON form: `bounded(solver=ddim(eta=1))`."""
-    if not isinstance(node, ast.Call | ast.Name):
-        return ast.literal_eval(node)
-    name, values = _read_call(node)
-    return {"name": name} | values
+    """A literal, a word (`last`, `Final.LAST`), or an object as its JSON form (`ddim(eta=1)`)."""
+    if isinstance(node, ast.Call):
+        name, values = _read_call(node)
+        return {"name": name} | values
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
 
 
 def _build(table: Mapping[str, type[T]], name: str, values: Mapping[str, object]) -> T:
-    if name not in table:
-        raise InvalidInput(f"{name!r} is unknown here. Known names: {_known(table)}.")
-    kind: type[Any] = table[name]
+    found = _name(table, name)
+    if found is None:
+        close = get_close_matches(name.lower(), table, n=1, cutoff=0.8)
+        meant = f"Did you mean {close[0]}? " if close else ""
+        raise InvalidInput(f"{name!r} is unknown here. {meant}Known names: {_known(table)}.")
+    kind: type[Any] = table[found]
     hints, known = get_type_hints(kind), _field_names(kind)
     for key in values:
         if key not in known:
@@ -143,8 +165,8 @@ def _decode(where: str, hint: object, value: object) -> object:
         return _decode_tuple(where, hint, value)
     if isinstance(hint, type) and issubclass(hint, Enum):
         known = {member.value: member for member in hint}
-        if isinstance(value, str) and value in known:
-            return known[value]
+        if isinstance(value, str) and value.lower() in known:
+            return known[value.lower()]
         raise InvalidInput(f"{where} = {value!r} is unknown. Known values: {', '.join(known)}.")
     if hint is float and type(value) is int and abs(value) <= LARGEST_WHOLE:
         return float(value)
@@ -156,6 +178,8 @@ def _decode(where: str, hint: object, value: object) -> object:
 def _decode_named(where: str, table: Mapping[str, type[object]], value: object) -> object:
     if type(value) in table.values():
         return value
+    if isinstance(value, str):
+        return from_dict({"name": value}, table)
     if not isinstance(value, Mapping):
         raise InvalidInput(f"{where} = {value!r} must be one of {_known(table)}, with its fields.")
     return from_dict(value, table)

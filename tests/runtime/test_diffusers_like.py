@@ -196,3 +196,14 @@ def test_words_and_a_picture_to_start_from(text_bundle):
         )
         assert [image.size for image in found.images] == [(32, 32)] * 2
         assert np.array_equal(np.asarray(found.images[1]), np.asarray(wanted.images[0]))
+
+
+def test_a_scheduler_is_not_assigned_but_passed(pipe):
+    """The commonest habit would change nothing here: it says so instead."""
+    assert pipe.scheduler == pipe.runtime.card.sampler.solver
+    with pytest.raises(InvalidInput, match=r"would change nothing.*solver=DPMpp2M\(\)"):
+        pipe.scheduler = Heun()
+    with pytest.raises(InvalidInput, match=r"options scheduler are unknown.*solver=DPMpp2M\(\)"):
+        pipe(3, scheduler="euler")
+    with pytest.raises(InvalidInput, match="output_type 'jpg' is unknown"):
+        pipe(3, output_type="jpg")

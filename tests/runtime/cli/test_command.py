@@ -49,7 +49,7 @@ def test_every_verb_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for verb in (
         *("compile", "generate", "bench", "compare", "warm"),
-        *("inspect", "verify", "doctor"),
+        *("inspect", "verify", "doctor", "solver", "schedule", "probe"),
     ):
         assert f"\n    {verb}" in text
 
@@ -93,6 +93,16 @@ def test_inspect_prints_every_row_of_a_table(
     assert "prologue\n    R0' = 1 xi0" in text
     assert "F1" not in text
     assert "4 evaluations" in text
+
+
+def test_inspect_prints_tables_of_what_starts_from_a_latent(
+    digits_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--table", "--solver", "inverse(solver=euler)", "--steps", "3", "--guidance", "1"]
+    assert main(["inspect", str(digits_bundle), *words]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("Inverse(solver=Euler(), told=Told.NEXT), ")
+    assert "3 stages, 3 evaluations" in text
 
 
 def test_inspect_refuses_solvers_that_do_not_fit(

@@ -64,7 +64,7 @@ def test_every_number_of_every_stage_matters(denoiser, stage, index):
 def test_a_number_that_no_input_takes_is_refused(count, names, tmp_path):
     """It would be lost without a word; a pool that refuses goes on."""
     pool = pool_of(perceptron(seed=7, scalars=NAMES[:count]).denoiser(tmp_path), slots=1)
-    message = rf"tells the network 3 numbers beside the time; the card names inputs for {names}\."
+    message = rf"scalars 0 to 2, as the size of a step; the card names inputs for {names}\."
     with pytest.raises(InvalidInput, match=message):
         pool.submit(work(told_table(numbers_of(3, count=3)), seed=3))
     pool.submit(work(told_table(numbers_of(3, count=count)), seed=3))
@@ -78,7 +78,7 @@ def test_numbers_of_rows_that_ask_nobody_are_not_told(tmp_path):
     denoiser = perceptron(seed=7).denoiser(tmp_path)
     denoiser.check(replace(table, scalars=scalars.copy()))
     scalars[1:, :, 0] = 1.0
-    with pytest.raises(InvalidInput, match="tells the network 1 numbers"):
+    with pytest.raises(InvalidInput, match="tells the network more than the time"):
         denoiser.check(replace(table, scalars=scalars))
     denoiser.check(replace(table, scalars=scalars), engine=1)  # another engine is told them
 

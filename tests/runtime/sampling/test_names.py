@@ -131,7 +131,8 @@ def test_command_line_text(table, text, expected):
     ],
 )
 def test_other_text_is_refused_and_never_evaluated(text):
-    with pytest.raises(InvalidInput, match=r"cannot read .* Known names: .*ddim"):
+    known = r"cannot read .*(Known names: .*ddim|by field: ddim\(eta=)"
+    with pytest.raises(InvalidInput, match=known):
         parse(SOLVERS, text)
 
 
@@ -145,6 +146,22 @@ def test_an_object_in_a_field_is_written_the_same_way():
         parse(SOLVERS, "bounded(solver=clip(low=0))")
     with pytest.raises(InvalidInput, match=r"bounded.solver = 3 must be one of .*ddim"):
         parse(SOLVERS, "bounded(solver=3)")
+
+
+def test_what_is_printed_can_be_pasted():
+    """Words of a field bare, quoted or as members; classes by their own names, as in reprs."""
+    expected = Karras(5.0, 0.1, 20.0, Final.LAST)
+    for final in ("last", "LAST", "'last'", "Final.LAST"):
+        text = f"karras(rho=5, sigma_min=0.1, sigma_max=20, final={final})"
+        assert parse(SPACINGS, text) == expected
+    assert parse(SPACINGS, repr(expected)) == expected
+    for value in (Bounded(DDIM(0.5), Clip()), EulerAncestral(0.3), Bounded(Heun())):
+        assert parse(SOLVERS, repr(value)) == value
+    assert parse(SOLVERS, "bounded(solver='heun')") == Bounded(Heun())
+    with pytest.raises(InvalidInput, match=r"'dpmp_2m' is unknown here\. Did you mean dpmpp_2m"):
+        parse(SOLVERS, "dpmp_2m")
+    with pytest.raises(InvalidInput, match=r"karras.final = 'las' is unknown.*zero, last"):
+        parse(SPACINGS, "karras(final=las)")
 
 
 def test_a_name_inside_a_value_is_an_object_not_a_variable():
