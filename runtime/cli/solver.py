@@ -76,7 +76,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--schedule",
         metavar="NAME",
-        help=f"where steps lie; default the card's, or {subjects.SCHEDULE}",
+        help=f"where steps lie; default the card's, or {subjects.SCHEDULE} ("
+        f"{subjects.PURE_NOISE_SCHEDULE} on a path from pure noise)",
     )
     group.add_argument("--path", metavar="NAME", help=f"an oracle's path, default {subjects.PATH}")
     group.add_argument("--guidance", type=float, metavar="G", help="guidance scale of a bundle")

@@ -15,12 +15,21 @@ if TYPE_CHECKING:
     from denoisert.runtime.measure.subject import Subject
     from denoisert.runtime.request import Request
     from denoisert.runtime.runtime import Runtime
+    from denoisert.runtime.sampling.schedules import NoiseSchedule
     from denoisert.runtime.sampling.solvers import Solver
 
 ORACLES = ("mixture", "gaussian", "finite")
-PATH, SCHEDULE = "linear", "karras"
+PATH, SCHEDULE, PURE_NOISE_SCHEDULE = "linear", "karras", "trailing"
 POINTS, PICTURES = 256, 4
 CONDITIONS = 4
+
+
+def _schedule(path: NoiseSchedule) -> str:
+    """Levels where the path has finite ones at both ends, else times."""
+    import numpy as np
+
+    alpha, sigma = path.at(np.array([path.first, path.last]))
+    return SCHEDULE if alpha[0] > 0.0 and sigma[1] > 0.0 else PURE_NOISE_SCHEDULE
 
 
 def solvers(words: Sequence[str] | None) -> tuple[dict[str, Solver], list[Skipped]]:
@@ -110,7 +119,7 @@ def _oracle(args: argparse.Namespace) -> tuple[Subject, list[str]]:
 
     name, points = args.oracle or ORACLES[0], args.samples or POINTS
     path = parse(SCHEDULES, args.path or PATH)
-    spacing = read_spacing(args.schedule or SCHEDULE)
+    spacing = read_spacing(args.schedule or _schedule(path))
     denoiser, width = oracle(name)
     tried = OracleSubject(
         denoiser, width, path, spacing, points=points, seed=args.seed, fine=args.reference

@@ -38,8 +38,8 @@ def _ddim(now: Point, after: Point) -> tuple[float, float]:
     """(a, b) of x_s = a x_t + b E."""
     if now.alpha == 0.0:
         raise InvalidInput(
-            "a coupled solver divides by alpha, which is 0 at this grid's start. Use a schedule "
-            "that starts with some signal, such as Linear(), or DDIM()."
+            "EDICT and BDIA divide by alpha, which is 0 at this grid's start. Use levels that are "
+            "finite, such as Karras(sigma_min=0.002, sigma_max=80.0), or DDIM()."
         )
     ratio = after.alpha / now.alpha
     return ratio, after.sigma - ratio * now.sigma
