@@ -34,7 +34,7 @@ class Probed:
         is_merged: whether a row's draws were merged, so that its noise is equal in law only.
     """
 
-    order: ClassVar[int] = 1
+    order: ClassVar[int] = 0  # unknown: the probe sees rows, not what they converge to
 
     name: str
     pinned: Rows

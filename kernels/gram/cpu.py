@@ -33,6 +33,12 @@ def workspace(vectors: int) -> Workspace:
     return Workspace(block, np.zeros((size, size)), np.zeros((size, size)))
 
 
+def narrowed(space: Workspace, vectors: int) -> Workspace:
+    """A workspace for fewer vectors that shares the large buffer; calls must take turns."""
+    size = vectors + 1
+    return Workspace(space.block[-size:], np.zeros((size, size)), np.zeros((size, size)))
+
+
 def gram(
     vectors: Array, channels: int = 1, *, out: tuple[Array, Array], workspace: Workspace
 ) -> None:

@@ -28,9 +28,9 @@ class _Scratch(NamedTuple):
     weights: Weights
 
     @classmethod
-    def of(cls, count: int, channels: int) -> _Scratch:
+    def of(cls, count: int, channels: int, space: gram.Workspace) -> _Scratch:
         products, sums = np.zeros((channels, count, count)), np.zeros((channels, count))
-        return cls(products, sums, gram.workspace(count), np.zeros((channels, count)))
+        return cls(products, sums, gram.narrowed(space, count), np.zeros((channels, count)))
 
 
 class RuleScratch:
@@ -46,7 +46,8 @@ class RuleScratch:
             for count, is_split in zip(VECTORS[1:], PER_CHANNEL[1:], strict=True)
             if channels or not is_split
         }
-        self._sizes = {shape: _Scratch.of(*shape) for shape in shapes}
+        space = gram.workspace(max(VECTORS))
+        self._sizes = {shape: _Scratch.of(*shape, space) for shape in shapes}
 
     @property
     def nbytes(self) -> int:

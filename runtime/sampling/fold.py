@@ -234,7 +234,10 @@ class _Fold:
 
     def _rederived(self, point: Point, clipped: Vector) -> Vector:
         if point.sigma == 0:
-            raise InvalidTable("the noise estimate cannot be re-derived where sigma is 0.")
+            raise InvalidTable(
+                "the noise estimate cannot be re-derived where sigma is 0. Use rederive=False, or "
+                "a last point with noise."
+            )
         noise = -point.alpha / point.sigma * clipped
         noise[0] += 1.0 / point.sigma
         return noise

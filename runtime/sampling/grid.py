@@ -147,6 +147,22 @@ class Grid:
         """Whether alpha + sigma = 1 all along: a flow path."""
         return bool(np.allclose(self.alpha + self.sigma, 1.0, rtol=0, atol=1e-12))
 
+    def require_linear(self, solver: object, instead: str) -> None:
+        """Refuse a path that is not linear.
+
+        Args:
+            solver: that wants one.
+            instead: solvers that fit other paths.
+
+        Raises:
+            InvalidInput: alpha + sigma is not 1.
+        """
+        if not self.is_linear:
+            raise InvalidInput(
+                f"{solver} needs a linear path, alpha + sigma = 1; this grid has alpha + sigma up "
+                f"to {(self.alpha + self.sigma).max():g}. Solvers that fit it: {instead}."
+            )
+
     def tail(self, strength: float) -> Grid:
         """The last part of the grid, started from a source latent noised to its first point.
 

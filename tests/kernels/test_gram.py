@@ -171,3 +171,16 @@ def test_an_out_or_workspace_of_another_size_is_refused(products, sums, held):
     out = np.zeros(products), np.zeros(sums)
     with pytest.raises(ValueError, match="do not fit"):
         cpu.gram(vectors_of(2, 10), out=out, workspace=cpu.workspace(held))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_narrowed_workspace_gives_the_same_bits(count):
+    """Its buffer is the head of a larger one, which other numbers of vectors have used before."""
+    vectors = np.random.default_rng(count).standard_normal((4, 9000)).astype(np.float32)
+    shared = cpu.workspace(4)
+    cpu.gram(vectors, out=(np.zeros((1, 4, 4)), np.zeros((1, 4))), workspace=shared)
+    found, wanted = [(np.zeros((1, count, count)), np.zeros((1, count))) for _ in range(2)]
+    cpu.gram(vectors[:count], out=found, workspace=cpu.narrowed(shared, count))
+    cpu.gram(vectors[:count], out=wanted, workspace=cpu.workspace(count))
+    assert np.array_equal(found[0], wanted[0])
+    assert np.array_equal(found[1], wanted[1])

@@ -13,7 +13,7 @@ TIES = 9  # decimals that a time is taken to, so that its rounding does not deci
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ToldPath:
     """The path of a schedule, with the times that its network is told.
 
     Args:

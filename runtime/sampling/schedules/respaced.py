@@ -75,7 +75,7 @@ class Strided:
     Args:
         final: the last point.
 
-    Source: Song et al. 2020, arXiv 2010.02502, section D.2; space_timesteps of guided-diffusion.
+    Source: Song et al. 2020, arXiv 2010.02502; space_timesteps of guided-diffusion.
     """
 
     final: Final = Final.ZERO

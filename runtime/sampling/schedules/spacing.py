@@ -9,7 +9,7 @@ import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
-from denoisert.runtime.sampling.schedules.between import Told
+from denoisert.runtime.sampling.schedules.between import ToldPath
 from denoisert.runtime.sampling.schedules.schedule import Array, NoiseSchedule
 
 CONTINUOUS_STEPS = 1000
@@ -146,4 +146,4 @@ def points(schedule: NoiseSchedule, coordinates: tuple[Array, Array], model_time
     """
     alpha, sigma = coordinates
     gain = float(sigma[0]) if schedule.noise_gain is None else schedule.noise_gain
-    return Grid(alpha, sigma, schedule.told(model_time), gain, path=Told(schedule))
+    return Grid(alpha, sigma, schedule.told(model_time), gain, path=ToldPath(schedule))

@@ -76,7 +76,7 @@ class LCM:
     Raises:
         InvalidInput: a scaling that is not positive and finite.
 
-    Source: Luo et al. 2023, arXiv 2310.04378, algorithm 3; c_skip, c_out as in its code.
+    Source: Luo et al. 2023, arXiv 2310.04378; c_skip, c_out as in its code.
     """
 
     order: ClassVar[int] = 1
@@ -120,7 +120,7 @@ class TCD:
     Raises:
         InvalidInput: gamma outside [0, 1].
 
-    Source: Zheng et al. 2024, arXiv 2402.19159, algorithm 4.
+    Source: Zheng et al. 2024, arXiv 2402.19159; TCDScheduler of diffusers 0.42.1.
     """
 
     order: ClassVar[int] = 1

@@ -72,7 +72,7 @@ class EDICT:
     Raises:
         InvalidInput: p outside (0, 1].
 
-    Source: Wallace et al. 2022, arXiv 2211.12446, equations 12 to 15.
+    Source: Wallace et al. 2022, arXiv 2211.12446.
     """
 
     order: ClassVar[int] = 1
@@ -150,7 +150,7 @@ class BDIA:
     Raises:
         InvalidInput: gamma outside [0, 1], or a pair with gamma 0.
 
-    Source: Zhang et al. 2023, arXiv 2307.10829, equation 17.
+    Source: Zhang et al. 2023, arXiv 2307.10829.
     """
 
     evaluations_per_step: ClassVar[int] = 1

@@ -20,7 +20,7 @@ class TwoForwardOneBack:
 
     The last interval has only itself ahead and is plain DDIM. Weak order 1, no history.
 
-    Source: Meng et al. 2023, arXiv 2210.03142, section 3.3 (N-step stochastic sampler).
+    Source: Meng et al. 2023, arXiv 2210.03142 (N-step stochastic sampler).
     """
 
     order: ClassVar[int] = 1
@@ -49,7 +49,7 @@ class NoiseCorrected:
     Later steps are DDIM's. For students of one to three steps that start at alpha = 0 or near it.
     Order 1, one evaluation per step, no history.
 
-    Source: Kohler et al. 2024, arXiv 2405.05224, section 3.4 (noise correction).
+    Source: Kohler et al. 2024, arXiv 2405.05224 (noise correction).
     """
 
     order: ClassVar[int] = 1

@@ -20,7 +20,7 @@ SHARES = ((), (1.0 / 2.0,), (1.0 / 3.0, 2.0 / 3.0))
 def fast_orders(evaluations: int) -> list[int]:
     """Orders of single steps that make so many evaluations, 3 wherever possible.
 
-    Source: Lu et al. 2022, arXiv 2206.00927, section 3.4; Crowson, k-diffusion, dpm_solver_fast.
+    Source: Lu et al. 2022, arXiv 2206.00927; Crowson, k-diffusion, dpm_solver_fast.
     """
     whole, rest = divmod(evaluations, 3)
     if rest:
@@ -52,7 +52,7 @@ class DPMFast:
     Raises:
         InvalidInput: a number outside its range.
 
-    Source: Lu et al. 2022, arXiv 2206.00927, section 3.4; Crowson, k-diffusion, sample_dpm_fast.
+    Source: Lu et al. 2022, arXiv 2206.00927; Crowson, k-diffusion, sample_dpm_fast.
     """
 
     order: ClassVar[int] = 2

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.butcher import (
@@ -29,11 +28,7 @@ ANY_PATH = ("DDIM()", "DPMpp2M()", "Euler()", "EulerAncestral()", "Heun()")
 
 def _walk(solver: object, grid: Grid, table: Table) -> Rows:
     """The rows of steps in t; one into t = 0 that a stage would ask at is Euler's."""
-    if not grid.is_linear:
-        raise InvalidInput(
-            f"{solver} needs a linear path, alpha + sigma = 1; this grid has alpha + sigma up to "
-            f"{(grid.alpha + grid.sigma).max():g}. Solvers that fit it: {', '.join(ANY_PATH)}."
-        )
+    grid.require_linear(solver, ", ".join(ANY_PATH))
     asks_the_end = any(math.isclose(share, 1.0) for share in nodes(table))
     program = Program(grid, memory(table, 0))
     for step in range(grid.steps):

@@ -51,11 +51,7 @@ class FlowEulerAncestral:
         Raises:
             InvalidInput: the path is not linear.
         """
-        if not grid.is_linear:
-            raise InvalidInput(
-                f"{self} needs a linear path, alpha + sigma = 1; this grid has alpha + sigma up to "
-                f"{(grid.alpha + grid.sigma).max():g}. Use EulerAncestral(eta) there."
-            )
+        grid.require_linear(self, "EulerAncestral(eta), DDIM(eta)")
         program = Program(grid, registers=1)
         basis = program.basis
         for step in range(grid.steps):

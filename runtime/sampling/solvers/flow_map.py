@@ -11,6 +11,8 @@ from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
 
+OTHERWISE = "DDIM(), Euler(), Heun(), DPMpp2M()"
+
 
 class StepTold(Enum):
     """What the network is told of a step from t to s, as the table's scalar 0.
@@ -32,15 +34,6 @@ def _velocity_step(program: Program, grid: Grid, step: int, told: float) -> None
     now, after, basis = grid[step], grid[step + 1], program.basis
     move = (after.sigma - now.sigma) * (basis.noise - basis.denoised)
     program.stage(now._replace(scalars=(told,)), [basis.registers[0] + move])
-
-
-def _check_linear(solver: FlowMap | Shortcut, grid: Grid) -> None:
-    if not grid.is_linear:
-        raise InvalidInput(
-            f"{solver} needs a linear path, alpha + sigma = 1, as its network answers a velocity; "
-            f"this grid has alpha + sigma up to {(grid.alpha + grid.sigma).max():g}. Solvers that "
-            "fit it: DDIM(), Euler(), Heun(), DPMpp2M()."
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +67,7 @@ class FlowMap:
         Raises:
             InvalidInput: the path is not linear.
         """
-        _check_linear(self, grid)
+        grid.require_linear(self, OTHERWISE)
         program = Program(grid, registers=1)
         unit = grid[0].model_time / grid[0].sigma
         for step in range(grid.steps):
@@ -98,7 +91,7 @@ class Shortcut:
     Raises:
         InvalidInput: finest is not a whole number from 0 to 20.
 
-    Source: Frans et al. 2024, arXiv 2410.12557, algorithm 2.
+    Source: Frans et al. 2024, arXiv 2410.12557.
     """
 
     order: ClassVar[int] = 1
@@ -116,7 +109,7 @@ class Shortcut:
         Raises:
             InvalidInput: the path is not linear, N no power of two, or the steps are not even.
         """
-        _check_linear(self, grid)
+        grid.require_linear(self, OTHERWISE)
         level = round(math.log2(grid.steps))
         if 2**level != grid.steps:
             raise InvalidInput(

@@ -11,6 +11,8 @@ from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 
+OTHERWISE = "DDIM(eta), EulerAncestral(eta)"
+
 
 class Diffusion(Enum):
     """How the diffusion eps(t) runs: CONSTANT, SIGMA (eps sigma_t) or BRIDGE (eps alpha_t sigma_t).
@@ -30,14 +32,6 @@ class Diffusion(Enum):
         if self is Diffusion.CONSTANT:
             return 1.0
         return point.sigma if self is Diffusion.SIGMA else point.alpha * point.sigma
-
-
-def _check_linear(solver: InterpolantSDE | TwoSidedInterpolant, grid: Grid) -> None:
-    if not grid.is_linear:
-        raise InvalidInput(
-            f"{solver} needs a linear path, alpha + sigma = 1; this grid has alpha + sigma up to "
-            f"{(grid.alpha + grid.sigma).max():g}. Use DDIM(eta) or EulerAncestral() there."
-        )
 
 
 def _check_eps(eps: float) -> None:
@@ -63,8 +57,8 @@ class InterpolantSDE:
     Raises:
         InvalidInput: a negative eps.
 
-    Source: Albergo et al. 2023, arXiv 2303.08797, corollary 18; Ma et al. 2024, arXiv 2401.08740,
-    equation 4 (w_t = 2 eps).
+    Source: Albergo et al. 2023, arXiv 2303.08797; Ma et al. 2024, arXiv 2401.08740 (w_t = 2
+    eps).
     """
 
     order: ClassVar[int] = 1
@@ -82,7 +76,7 @@ class InterpolantSDE:
         Raises:
             InvalidInput: the path is not linear.
         """
-        _check_linear(self, grid)
+        grid.require_linear(self, OTHERWISE)
         program = Program(grid, registers=1)
         basis = program.basis
         for step in range(grid.steps):
@@ -116,7 +110,7 @@ class TwoSidedInterpolant:
     Raises:
         InvalidInput: a negative eps, or a spread that is not positive.
 
-    Source: Albergo et al. 2023, arXiv 2303.08797, definition 1 and corollary 18.
+    Source: Albergo et al. 2023, arXiv 2303.08797.
     """
 
     order: ClassVar[int] = 1
@@ -136,7 +130,7 @@ class TwoSidedInterpolant:
         Raises:
             InvalidInput: the path is not linear.
         """
-        _check_linear(self, grid)
+        grid.require_linear(self, OTHERWISE)
         program = Program.from_source(grid, registers=1)
         basis = program.basis
         for step in range(grid.steps):

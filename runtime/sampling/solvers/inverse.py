@@ -69,6 +69,6 @@ class Inverse:
         if not isinstance(self.solver, Invertible):
             raise InvalidInput(
                 f"{self.solver} cannot be inverted. Solvers that can: DDIM(), Euler(), "
-                "FlowEuler(), DPMpp2M(), EDICT(), BDIA()."
+                "FlowEuler(), DPMpp2M(), DPMpp3M(), DPMSolver2M(), DPMSolver3M(), EDICT(), BDIA()."
             )
         return self.solver

@@ -51,7 +51,7 @@ class NoiseEncoder:
     Raises:
         InvalidInput: eta outside (0, 1].
 
-    Source: Wu and De la Torre 2022, arXiv 2210.05559, section 3.2.
+    Source: Wu and De la Torre 2022, arXiv 2210.05559.
     """
 
     order: ClassVar[int] = 1
@@ -95,7 +95,7 @@ class NoiseReplay:
     Raises:
         InvalidInput: eta outside (0, 1].
 
-    Source: Wu and De la Torre 2022, arXiv 2210.05559, section 3.2.
+    Source: Wu and De la Torre 2022, arXiv 2210.05559.
     """
 
     order: ClassVar[int] = 1

@@ -29,7 +29,7 @@ class SASolver:
     x_s' = keep x_t + sum_i b_i P_i + b P_s + c xi    the same xi, P_s the estimate at x_s
 
     for the SDE dx_t = .. + tau g dw whose marginals are those of the probability flow for every
-    tau. tau = eta inside `interval` and 0 outside it. Without noise it is RES with a corrector.
+    tau, which is 0 outside `interval`. Without noise it is RES with a corrector.
     One evaluation per step. With noise the weak order on Gaussian data is 2, or 1 with predictor 1.
 
     A step into sigma = 0 is the clean estimate, without noise. Orders rise from 1 at the start.
@@ -41,7 +41,7 @@ class SASolver:
     Args:
         predictor: 1 to 3, points of the predictor's polynomial.
         corrector: 0 to 4, points of the corrector's, the step's end included; 0 does not correct.
-        eta: tau, at least 0; 0 deterministic, 1 the reverse SDE.
+        tau: at least 0; 0 deterministic, 1 the reverse SDE. Its square is the eta of DPMpp2MSDE.
         interval: (low, high), sigma / alpha at the step's start between which there is noise; None
             is everywhere.
         estimate: which estimate P is.
@@ -58,7 +58,7 @@ class SASolver:
 
     predictor: int = 2
     corrector: int = 2
-    eta: float = 1.0
+    tau: float = 1.0
     interval: tuple[float, float] | None = None
     estimate: Estimate = Estimate.CLEAN
     slope: Slope = Slope.EXACT
@@ -67,8 +67,8 @@ class SASolver:
     def __post_init__(self) -> None:
         check_order("predictor", self.predictor, 3)
         check_order("corrector", self.corrector, 4, lowest=0)
-        if not 0.0 <= self.eta < math.inf:
-            raise InvalidInput(f"eta {self.eta} must be finite and at least 0.")
+        if not 0.0 <= self.tau < math.inf:
+            raise InvalidInput(f"tau {self.tau} must be finite and at least 0.")
         if self.interval and not 0.0 <= self.interval[0] <= self.interval[1]:
             raise InvalidInput(
                 f"interval {self.interval} must be (low, high) with 0 <= low <= high."
@@ -77,7 +77,7 @@ class SASolver:
     @property
     def order(self) -> int:
         """The predictor's; with noise, weakly, 2 at most."""
-        return min(self.predictor, 2) if self.eta else self.predictor
+        return min(self.predictor, 2) if self.tau else self.predictor
 
     def rows(self, grid: Grid) -> Rows:
         """One stage per step.
@@ -93,7 +93,7 @@ class SASolver:
 
     def _tau(self, point: Point) -> float:
         low, high = self.interval or (0.0, math.inf)
-        return self.eta if low <= point.sigma_ve <= high else 0.0
+        return self.tau if low <= point.sigma_ve <= high else 0.0
 
     def _step(self, grid: Grid, step: int) -> Step:
         now, after = grid[step], grid[step + 1]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.errors import InvalidInput, InvalidTable
 from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.guidance import CFG, Unguided
 from denoisert.runtime.sampling.names import SOLVERS
@@ -22,7 +22,7 @@ from denoisert.runtime.sampling.schedules import (
 )
 from tests.runtime.loop.test_parking import assert_same
 from tests.runtime.networks import NULL
-from tests.runtime.rosters import NAMES, named_table
+from tests.runtime.rosters import APART, NAMES, named_table
 from tests.runtime.samplers import pick, random_work
 from tests.runtime.spies import alone, bound, error, exact, finish, pool_of, work
 
@@ -47,24 +47,23 @@ def any_table(rng, name):
         grid = spacing.grid(Flow(shift=float(rng.uniform(1, 3))), steps)
         rows = replace(SOLVERS[name]().rows(grid), bound=bound)
         table = fold(rows, Parametrisation.FLOW, guidance)
-    except (InvalidInput, ValueError):
+    except (InvalidInput, InvalidTable):
         return None
     # What else a network would have to be told or to answer; tests of their own have those.
     return None if table.externals or table.scalars.any() or table.port.any() else table
 
 
 def requests(rng, count):
-    """Works of random solvers, each solver that can run here at least once if there is room."""
-    names, tables = list(SOLVERS), []
+    """Works of random samplers, every solver that a toy can run at least once."""
+    names, tables = [name for name in SOLVERS if name not in APART], []
     rng.shuffle(names)
     for name in names:
-        tries = (any_table(rng, name) for _ in range(12))
-        tables += [next((table for table in tries if table is not None), None)]
-    tables = [table for table in tables if table is not None]
+        tries = (any_table(rng, name) for _ in range(40))
+        tables.append(next(table for table in tries if table is not None))
     while len(tables) < count:
         table = any_table(rng, pick(rng, names))
         tables += [] if table is None else [table]
-    return [random_work(rng, table)[0] for table in tables[:count]]
+    return [random_work(rng, table)[0] for table in tables]
 
 
 @pytest.mark.parametrize("seed", [5])
@@ -75,7 +74,8 @@ def test_64_requests_on_8_slots_are_what_they_are_alone(denoiser, seed):
     finish(pool)
     for number, each in zip(numbers, works, strict=True):
         assert_same(pool.take(number), alone(denoiser, each))
-    assert len({each.table.fingerprint for each in works}) == REQUESTS
+    assert len(works) >= REQUESTS > len(SOLVERS) - len(APART)
+    assert len({each.table.fingerprint for each in works}) == len(works)
 
 
 @pytest.mark.parametrize("name", NAMES)
