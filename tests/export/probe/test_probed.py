@@ -25,7 +25,7 @@ def test_what_it_tells(heun):
     assert (heun.steps, heun.stages, heun.registers, heun.draws) == (4, 7, 2, 1)
     assert heun.evaluations_per_step == 2
     assert heun.minimal == (1, 2, 1, 2, 1, 2, 1, 1)
-    assert heun.order == 1
+    assert heun.order == 0
     assert heun.residual < 1e-13
     assert heun.error < 1e-13
 
