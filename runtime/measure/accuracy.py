@@ -102,7 +102,7 @@ def trials(
     """
     tried = set()
     for asked in evaluations:
-        steps = _affordable(subject, solver, asked)
+        steps = affordable(subject, solver, asked)
         if steps < 1:
             reason = f"a step takes up to {solver.evaluations_per_step} evaluations"
             yield Skipped(name, asked, reason)
@@ -114,7 +114,7 @@ def trials(
                 yield Skipped(name, asked, f"{error}" or type(error).__name__)
 
 
-def _affordable(subject: Subject, solver: Solver, evaluations: int) -> int:
+def affordable(subject: Subject, solver: Solver, evaluations: int) -> int:
     """The most steps that cost no more; 0 where none do, any number where all are refused.
 
     A step asks up to `evaluations_per_step` times, and often some of them ask less.

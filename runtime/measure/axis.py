@@ -49,11 +49,22 @@ def linear(values: Iterable[float], start: float, end: float) -> Axis:
         start: pixel of 0.
         end: pixel of the round number.
     """
-    largest = max(values, default=0.0) or 1.0
-    step = _round_step(largest / 5)
-    count = ceil(largest / step - SLACK)
-    ticks = tuple(round(step * number, 12) for number in range(count + 1))
-    return Axis(0.0, ticks[-1], start, end, ticks)
+    return between(0.0, max(values, default=0.0) or 1.0, start, end)
+
+
+def between(low: float, high: float, start: float, end: float) -> Axis:
+    """An axis between the round numbers around two values.
+
+    Args:
+        low: value to be seen near `start`.
+        high: value to be seen near `end`, above `low`.
+        start: pixel of the round number at or below `low`.
+        end: pixel of the one at or above `high`.
+    """
+    step = _round_step((high - low) / 5)
+    first, last = floor(low / step + SLACK), ceil(high / step - SLACK)
+    ticks = tuple(round(step * number, 12) for number in range(first, last + 1))
+    return Axis(ticks[0], ticks[-1], start, end, ticks)
 
 
 def logarithmic(values: Iterable[float], start: float, end: float) -> Axis:

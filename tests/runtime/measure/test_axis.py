@@ -5,7 +5,7 @@ from math import log10
 import numpy as np
 import pytest
 
-from denoisert.runtime.measure.axis import fitting, linear, logarithmic
+from denoisert.runtime.measure.axis import between, fitting, linear, logarithmic
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,22 @@ from denoisert.runtime.measure.axis import fitting, linear, logarithmic
 )
 def test_linear_ticks_are_round_and_cover_the_values(largest, ticks):
     assert linear([0.1, largest], 0, 100).ticks == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.152, 0.189, (0.15, 0.16, 0.17, 0.18, 0.19)),
+        (0.15, 0.19, (0.15, 0.16, 0.17, 0.18, 0.19)),
+        (-3.0, 11.0, (-5, 0, 5, 10, 15)),
+        (7.0, 7.1, (7.0, 7.02, 7.04, 7.06, 7.08, 7.1)),
+    ],
+)
+def test_an_axis_between_values_ends_at_round_numbers_around_them(low, high, ticks):
+    axis = between(low, high, 200, 100)
+    assert axis.ticks == pytest.approx(ticks)
+    assert (axis.place(axis.low), axis.place(axis.high)) == (200, 100)
+    assert 100 <= axis.place(high) < axis.place(low) <= 200
 
 
 @pytest.mark.parametrize(
