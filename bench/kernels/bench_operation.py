@@ -73,7 +73,7 @@ def cases(size: Size) -> list[Case]:
         case
         for name in OPERATIONS
         for case in kernel_cases(
-            f"step {name}", size, partial(providers, name=name), lambda n: 4 * 3 * n
+            f"operation {name}", size, partial(providers, name=name), lambda n: 4 * 3 * n
         )
     ]
 

@@ -106,7 +106,7 @@ def test_a_slow_progress_callback_misses_ticks_and_delays_none(bundle):
         seen.append(done)
 
     runtime.generate(Request(1, steps=40), progress=slow)
-    assert len(seen) == 2
+    assert len(seen) <= 2  # one where the loop was through before anybody looked
     assert seen[-1] == 40
     runtime.close()
 

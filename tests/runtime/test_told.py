@@ -78,7 +78,7 @@ def test_numbers_reach_the_graph_of_a_bundle(tmp_path):
 
 @pytest.mark.parametrize(
     ("solver", "words"),
-    [(Learned(), "reads output port 1"), (Told(), "tells the network 2 numbers")],
+    [(Learned(), "reads output port 1"), (Told(), "tells the network more than the time")],
     ids=repr,
 )
 def test_a_solver_that_asks_for_what_the_card_lacks_is_refused_before_any_work(

@@ -85,9 +85,9 @@ def test_damaged_folders(tmp_path):
 
 @pytest.mark.parametrize("class_name", DEFAULTS)
 def test_damaged_schedulers(class_name):
-    rng = random.Random(class_name)
+    rng, config = random.Random(class_name), json.loads(json.dumps(DEFAULTS[class_name]))
     kept = sum(
-        survives(lambda: read_scheduler(class_name, damage(damage(DEFAULTS[class_name], rng), rng)))
+        survives(lambda: read_scheduler(class_name, damage(damage(config, rng), rng)))
         for _ in range(ROUNDS // 2)
     )
     assert 0 < kept < ROUNDS // 2

@@ -40,7 +40,7 @@ def case(solver, schedule, steps, parametrisation, **config) -> Case:
 
     told = {"predictor_order": solver.predictor, "corrector_order": solver.corrector}
     if solver.interval is None:
-        told["tau_func"] = Constant(solver.eta)
+        told["tau_func"] = Constant(solver.tau)
     return diffusers(
         solver,
         "sasolver",
@@ -57,7 +57,7 @@ def case(solver, schedule, steps, parametrisation, **config) -> Case:
 
 def by_quadrature(solver, grid, parametrisation):
     """The paper's predictor and corrector on D, each integral by Gauss-Legendre."""
-    rate = 1.0 + solver.eta**2
+    rate = 1.0 + solver.tau**2
 
     def advance(x, nodes, past, step, noise):
         now, after = grid[step], grid[step + 1]
@@ -71,8 +71,8 @@ def by_quadrature(solver, grid, parametrisation):
                 after.half_logsnr,
             )
             mean = mean + rate * weight * estimate
-        kept = np.exp(-(solver.eta**2) * h) * after.sigma / now.sigma * x
-        spread = after.sigma * np.sqrt(1 - np.exp(-2 * solver.eta**2 * h))
+        kept = np.exp(-(solver.tau**2) * h) * after.sigma / now.sigma * x
+        spread = after.sigma * np.sqrt(1 - np.exp(-2 * solver.tau**2 * h))
         return kept + after.alpha * mean + spread * noise
 
     def reference(network, draws):
