@@ -15,8 +15,8 @@ from bench.case import Setting, Size
 from bench.quality import digits, emoji
 from bench.quality.page import PAGE, publish
 from bench.quality.reference import reference
-from bench.quality.sweep import EVALUATIONS, OWN, Sweep
-from bench.quality.yardstick import Yardstick
+from bench.quality.sweep import EVALUATIONS, Sweep
+from bench.quality.yardstick import OWN, Yardstick
 from bench.run import ROOT, here, slug
 from denoisert.export import compile_bundle
 from denoisert.runtime import Runtime, Solver

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.quality.yardstick import Scores, Yardstick
+from bench.quality.yardstick import OWN, Scores, Yardstick
 from denoisert.export.zoo.digits.data import split_digits
 from denoisert.export.zoo.digits.quality import classify
 from denoisert.runtime import Result, Shifted, Trailing
@@ -55,6 +55,7 @@ YARDSTICK = Yardstick(
         "shift 0.5": Shifted(Trailing(), 0.5),
         "shift 2": Shifted(Trailing(), 2.0),
     },
+    shown=("shift 0.5", "shift 2"),
     selected=("euler", "dpmpp_2m", "unipc", "deis", "heun"),
-    card="euler",
+    named=(("euler", OWN), ("unipc", OWN)),
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.quality.yardstick import Scores, Yardstick
+from bench.quality.yardstick import OWN, Scores, Yardstick
 from denoisert.export.zoo.emoji.data import load_glyphs
 from denoisert.export.zoo.emoji.quality import (
     THUMBNAIL_PX,
@@ -16,7 +16,7 @@ from denoisert.export.zoo.emoji.quality import (
     read_sheet,
     reduce,
 )
-from denoisert.runtime import AlignYourSteps, Exponential, Karras, Result
+from denoisert.runtime import AlignYourSteps, Exponential, Karras, Result, Rounded
 
 PICTURES = 8
 LEVELS = 255.0
@@ -49,9 +49,11 @@ YARDSTICK = Yardstick(
     score=score,
     spacings={
         "karras": Karras(),
+        "whole karras": Rounded(Karras()),
         "exponential": Exponential(),
         "align_your_steps": AlignYourSteps(),
     },
+    shown=("karras", "exponential", "align_your_steps"),
     selected=("ddim", "dpmpp_2m", "unipc", "deis"),
-    card="dpmpp_2m",
+    named=(("dpmpp_2m", OWN), ("deis(order=2)", "karras")),
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.quality.families import Family
 from bench.quality.labels import apart, label
 from bench.quality.panel import BOTTOM, TOP, Panel
-from bench.quality.sweep import OWN
+from bench.quality.yardstick import OWN
 from denoisert.runtime.measure.axis import Axis
 from denoisert.runtime.measure.svg import GRID, INK, PALE, Canvas
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.quality.lines import Line
-from bench.quality.sweep import OWN
+from bench.quality.yardstick import OWN
 
 LONGEST = 27
 

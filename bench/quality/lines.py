@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from bench.quality.families import Family, family
-from bench.quality.sweep import OWN
+from bench.quality.yardstick import OWN
 from denoisert.runtime.measure.record import Record
 
 ALIKE = 0.01  # relative difference at every cost below which two solvers are one line

@@ -29,15 +29,20 @@ def drawn(records: Sequence[Record], yardstick: Yardstick) -> str:
         raise InvalidInput(f"no record of {yardstick.name}; measure it first.")
     others = [
         line
-        for spacing in yardstick.spacings
+        for spacing in yardstick.shown
         for line in lines(records, yardstick.name, spacing)
         if not line.is_random
     ]
     still = [line for line in found if not line.is_random]
     noisy = [line for line in found if line.family is Family.RANDOM]
-    card = [line for line in found if yardstick.card in line.names]
+    named = [
+        line
+        for line in (*found, *others)
+        for name, spacing in yardstick.named
+        if name in line.names and line.spacing == spacing
+    ]
     worst = max(still, key=lambda line: line.points("rms")[-1][1])
-    bold = once([*leaders(still, "rms", 1), *card, worst, *leaders(others, "rms", 1)])
+    bold = once([*leaders(still, "rms", 1), *named, worst, *leaders(others, "rms", 1)])
     still += [line for line in others if line in bold]
     errors = [min(value, LARGEST) for line in still for _, value in line.points("rms")]
     left = Panel(
@@ -50,13 +55,13 @@ def drawn(records: Sequence[Record], yardstick: Yardstick) -> str:
     )
     values = sorted(value for line in [*found, *bold] for _, value in line.points("distance"))
     upwards = between(values[0], values[int(MIDDLE * (len(values) - 1))], BOTTOM, TOP)
-    named = once([*bold, *leaders(noisy, "excess", 1)])
+    quality = once([*bold, *leaders(noisy, "excess", 1)])
     found += [line for line in others if line in bold]
     level = next(
         each for each in records if each.case == f"quality/{yardstick.name} card pictures 500"
     )
     told = float(level.extra["mean"]), "500 steps"
-    right = Panel(RIGHT, yardstick.distance, upwards, "distance", found, named, told)
+    right = Panel(RIGHT, yardstick.distance, upwards, "distance", found, quality, told)
     return figure(title(records, yardstick), (left, right), notes(records, yardstick))
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.case import Extra, Setting, summary
-from bench.quality.sweep import FINE, OWN, draw
-from bench.quality.yardstick import REFERENCES, Drawn, Yardstick
+from bench.quality.sweep import FINE, draw
+from bench.quality.yardstick import OWN, REFERENCES, Drawn, Yardstick
 from denoisert.runtime import Runtime, Solver
 from denoisert.runtime.measure.record import Record
 from denoisert.runtime.measure.subject import rms

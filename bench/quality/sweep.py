@@ -18,7 +18,6 @@ from denoisert.runtime.sampling.table import SamplerTable
 
 EVALUATIONS = (8, 16, 32, 4, 12, 6, 24, 48)  # a run that is cut short has whole columns
 FINE = 500
-OWN = "card"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from bench.quality.families import Family
 from bench.quality.lines import COLUMNS, Line, lines
-from bench.quality.sweep import OWN
-from bench.quality.yardstick import Yardstick
+from bench.quality.yardstick import OWN, Yardstick
 from denoisert.runtime.measure.record import Record
 
 BEST = 5

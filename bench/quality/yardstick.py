@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from denoisert.runtime import Request, Result
 from denoisert.runtime.sampling.schedules import Spacing
 
+OWN = "card"  # the name of the spacing that the card recommends
 REFERENCES = ("dpmpp_2m", "unipc", "heun")  # candidates for the many steps, which must hold still
 
 
@@ -39,8 +40,9 @@ class Yardstick:
         images: pictures of a request.
         score: judges the results of all requests, in their order.
         spacings: by name, beside the card's own.
+        shown: those of them whose best lines are in the figure.
         selected: names of the solvers that run on those.
-        card: the solver that the figure names in any case.
+        named: solvers and spacings that the figure names in any case.
     """
 
     name: str
@@ -49,8 +51,9 @@ class Yardstick:
     images: int
     score: Callable[[Sequence[Result]], Scores]
     spacings: Mapping[str, Spacing]
+    shown: tuple[str, ...]
     selected: tuple[str, ...]
-    card: str
+    named: tuple[tuple[str, str], ...]
 
     def requests(self, spacing: Spacing | None) -> list[Request]:
         """What is asked for, on a spacing; None is the card's own."""
