@@ -41,12 +41,17 @@ def load(folder: Path, life: ExitStack) -> Draw:
 
 def _draw(runtime: Runtime, work: Sequence[Job], noise: Mapping[int, NDArray]) -> list[Image]:
     """All at once; the noise of a seed is our own, which is what the others got."""
-    from denoisert.runtime import CFG, DDIM, Request
+    from denoisert.runtime import CFG, DDIM, Request, Trailing
 
     del noise
     requests = [
         Request(
-            job.prompt, seed=job.seed, steps=job.steps, solver=DDIM(), guidance=CFG(job.guidance)
+            job.prompt,
+            seed=job.seed,
+            steps=job.steps,
+            solver=DDIM(),
+            schedule=Trailing(),  # what the others' DDIM takes, whatever the folder recommends
+            guidance=CFG(job.guidance),
         )
         for job in work
     ]

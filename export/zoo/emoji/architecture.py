@@ -112,4 +112,5 @@ def new_scheduler() -> Scheduler:
         solver_order=2,
         steps_offset=1,
         timestep_spacing="trailing",
+        use_karras_sigmas=True,
     )

@@ -17,7 +17,7 @@ README: Final = """\
 ---
 license: ofl-1.1
 pipeline_tag: text-to-image
-num_inference_steps: 20
+num_inference_steps: 16
 guidance_scale: 4.0
 ---
 Draws 64x64 emoji from their Unicode names. Trained on glyphs of Noto Color Emoji (Copyright Google

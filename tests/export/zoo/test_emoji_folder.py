@@ -100,7 +100,7 @@ class TestShipped:
 
     def test_the_recommended_sampler_is_read_from_it(self):
         readme = read_readme(FOLDER)
-        assert (readme.licence, readme.steps, readme.guidance_scale) == ("ofl-1.1", 20, 4.0)
+        assert (readme.licence, readme.steps, readme.guidance_scale) == ("ofl-1.1", 16, 4.0)
         assert config("scheduler", "scheduler_config.json")["timestep_spacing"] == "trailing"
 
     def test_shapes_fit_together(self):
