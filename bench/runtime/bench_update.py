@@ -1,7 +1,8 @@
 """A tick without its network: guidance and update of a 4 x 64 x 64 latent, per solver.
 
 Beside diffusers' classifier-free guidance and scheduler step, over whole runs, in one interleaved
-run. Ours counts all of a tick: admission, lane map, times, network inputs, guidance, update, noise.
+run. `denoisert` is all of a tick: admission, lane map, times, network inputs, guidance, update and
+noise; `denoisert rows` is guidance and update alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from bench.case import Case, Run, Setting, Size, summary, timed
 from bench.optional import where
 from bench.run import run
-from bench.runtime.idle import LAYOUT, idle_denoiser
+from bench.runtime.idle import LAYOUT, idle_denoiser, rows_alone
 from bench.runtime.upstream_steps import PAIRS, Pair, loop
 from denoisert.kernels.philox import cpu as philox
 from denoisert.runtime import CFG, Trailing
@@ -50,10 +51,10 @@ def cases(size: Size) -> list[Case]:
 def _measure(case: str, setting: Setting, *, pair: Pair) -> Iterator[Record]:
     rounds = ROUNDS[setting.size]
     table = _table(pair)
-    ours = _ours(table)
     runs = sum(rounds) + SPARE
     providers = {
-        "denoisert": ours,
+        "denoisert": _ours(table),
+        "denoisert rows": rows_alone(table),
         **where("diffusers", lambda: {"diffusers": loop(pair, STEPS, SCALE, runs)}),
     }
     noise_us = _noise_us(setting) if pair.draws else 0.0

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from bench.case import Run
+from denoisert.kernels.step import cpu
 from denoisert.runtime.bundle.card import Network, OutputSlice, TimeShape
+from denoisert.runtime.devices.instructions import instructions
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.engine import Buffer, Port
 from denoisert.runtime.layout import Part, StateLayout
+from denoisert.runtime.sampling.table import SamplerTable
 
 SHAPE = (4, 64, 64)
 LAYOUT = StateLayout((Part("latent", SHAPE),))
@@ -52,3 +56,18 @@ class IdleCall:
 def idle_denoiser() -> Denoiser:
     """A denoiser of 4 x 64 x 64 without conditions."""
     return Denoiser(IdleEngine(), NETWORK, (), LAYOUT)
+
+
+def rows_alone(table: SamplerTable) -> Run:
+    """Guidance and update of every row and nothing else: no lanes, no noise, no bookkeeping."""
+    columns = np.random.default_rng(7).standard_normal(
+        (table.form.columns, LAYOUT.elements), np.float32
+    )
+    space = cpu.workspace(table.form, LAYOUT.elements)
+    rows = [each.row for each in instructions(table, LAYOUT, table.form)]
+
+    def run() -> None:
+        for row in rows:
+            cpu.step(columns, row, workspace=space)
+
+    return run
