@@ -139,6 +139,8 @@ def compile_table(sampler: Sampler, card: Card) -> SamplerTable:
     """
     grid = sampler.grid(card)
     rows = sampler.solver.rows(grid)
+    if grid.stop is not None:
+        rows = rows.head(grid.stop)
     _check_externals(sampler, grid, rows.basis.externals)
     _check_times(card, [point.model_time for point in rows.points])
     if sampler.previews:

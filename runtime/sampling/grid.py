@@ -79,6 +79,8 @@ class Grid:
             X_0.
         source_gain: factor of the source latent in the prologue; 0 starts from noise alone.
         path: what lies between the points, for solvers that ask there; None if nobody knows.
+        stop: steps that are taken; those after them are only what the solver would do next. None
+            takes all.
     """
 
     alpha: Array
@@ -87,6 +89,7 @@ class Grid:
     noise_gain: float
     source_gain: float = 0.0
     path: Path | None = None
+    stop: int | None = None
 
     def __post_init__(self) -> None:
         is_finite = bool(np.isfinite([self.alpha, self.sigma]).all())
@@ -177,13 +180,27 @@ class Grid:
         """
         if not 0.0 < strength <= 1.0:
             raise InvalidInput(f"strength {strength} is outside 0 to 1; take 1 for the whole grid.")
-        first = self.steps - max(1, round(strength * self.steps))
-        alpha, sigma = self.alpha[first:], self.sigma[first:]
+        rest = self.since(self.steps - max(1, round(strength * self.steps)))
+        return replace(rest, noise_gain=float(rest.sigma[0]), source_gain=float(rest.alpha[0]))
+
+    def since(self, first: int) -> Grid:
+        """The grid from one of its points on, with the same start.
+
+        Args:
+            first: index of the point, below N.
+
+        Raises:
+            InvalidInput: none of the steps that are taken begins there or later.
+        """
+        if self.stop is not None and first >= self.stop:
+            raise InvalidInput(
+                f"the run starts at step {first} of {self.steps} and stops after {self.stop}. "
+                "Start earlier, with a larger strength, or stop later."
+            )
         return replace(
             self,
-            alpha=alpha,
-            sigma=sigma,
+            alpha=self.alpha[first:],
+            sigma=self.sigma[first:],
             model_time=self.model_time[first:],
-            noise_gain=float(sigma[0]),
-            source_gain=float(alpha[0]),
+            stop=None if self.stop is None else self.stop - first,
         )

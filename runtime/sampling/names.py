@@ -10,7 +10,9 @@ from denoisert.runtime.sampling.operations import Clip, DynamicThreshold, Estima
 from denoisert.runtime.sampling.schedules import (
     EDM,
     VE,
+    After,
     AlignYourSteps,
+    Before,
     BetaQuantile,
     BetweenEnds,
     Cosine,
@@ -195,7 +197,9 @@ SCHEDULES: Mapping[str, type[NoiseSchedule]] = MappingProxyType(
 )
 SPACINGS: Mapping[str, type[Spacing]] = MappingProxyType(
     {
+        "after": After,
         "align_your_steps": AlignYourSteps,
+        "before": Before,
         "beta": BetaQuantile,
         "between_ends": BetweenEnds,
         "distilled": Distilled,

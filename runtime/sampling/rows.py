@@ -67,6 +67,37 @@ class Rows:
         """S, the number of network evaluations of one branch."""
         return len(self.points)
 
+    def head(self, steps: int) -> Rows:
+        """The rows of the first steps of the grid, just as they are.
+
+        Args:
+            steps: at least 1, at most all.
+
+        Raises:
+            InvalidInput: no row ends with that step.
+        """
+        last = int(np.argmax(self.steps >= steps))
+        if self.steps[last] != steps:
+            ends = sorted({int(end) for end in self.steps} - {0})
+            raise InvalidInput(
+                f"the run is to stop after {steps} steps, and this solver takes several at once: "
+                f"it can stop after {', '.join(map(str, ends))}."
+            )
+        kept = slice(last + 1)
+        return replace(
+            self,
+            registers=self.registers[kept],
+            taps=self.taps[kept],
+            tap_index=self.tap_index[kept],
+            points=self.points[:last],
+            draws=self.draws[kept],
+            external_index=self.external_index[kept],
+            products=self.products[kept],
+            rules=self.rules[kept],
+            operations=self.operations[kept],
+            steps=self.steps[kept],
+        )
+
     def reads(self, unit: Vector) -> NDArray[np.bool_]:
         """Which row sets read the canonical column of a unit vector, (S + 1,)."""
         column = int(unit.argmax())

@@ -28,6 +28,7 @@ from denoisert.runtime.sampling.schedules.shift import (
 )
 from denoisert.runtime.sampling.schedules.sigmoid import Sigmoid, SigmoidSignal
 from denoisert.runtime.sampling.schedules.spacing import Final, Measure, Spacing
+from denoisert.runtime.sampling.schedules.split import After, Before
 from denoisert.runtime.sampling.schedules.terminal import ZeroTerminalSNR
 from denoisert.runtime.sampling.schedules.trigonometric import Trigonometric
 from denoisert.runtime.sampling.schedules.variance_exploding import EDM, VE, Label
@@ -36,7 +37,9 @@ from denoisert.runtime.sampling.schedules.variance_preserving import Cosine, Lin
 __all__ = [
     "EDM",
     "VE",
+    "After",
     "AlignYourSteps",
+    "Before",
     "Begin",
     "BetaQuantile",
     "BetweenEnds",
