@@ -70,6 +70,8 @@ class Network:
         time_dtype: NumPy name.
         ports: what a table's port index means: slices that together cover the state or one part.
         scalars: graph inputs fed from the table's scalars, at most 4.
+        guidance: the one of `scalars` that is told the scale of an embedded guidance; "" where
+            there is none. The others are told what a solver says, in their order.
     """
 
     time: str
@@ -77,6 +79,7 @@ class Network:
     time_dtype: str
     ports: tuple[tuple[OutputSlice, ...], ...]
     scalars: tuple[str, ...] = ()
+    guidance: str = ""
 
     def __post_init__(self) -> None:
         check_dtype(self.time, self.time_dtype)
@@ -87,6 +90,11 @@ class Network:
         if len(self.scalars) > MAX_SCALARS:
             raise InvalidInput(
                 f"{len(self.scalars)} scalar inputs; a table feeds at most {MAX_SCALARS}."
+            )
+        if self.guidance and self.guidance not in self.scalars:
+            raise InvalidInput(
+                f"guidance is told to {self.guidance!r}, which is none of the scalar inputs "
+                f"{', '.join(map(repr, self.scalars)) or '(there are none)'}. List it there, too."
             )
 
 
@@ -129,13 +137,14 @@ class Card:
         name: short name.
         licence: SPDX expression or a sentence.
         training: parametrisation, schedule, distilled, allowed timesteps.
-        layout: shape of the state.
+        layout: shape of the state; where there are several, the one of a request without a size.
         conditions: the denoiser's conditioning inputs.
         network: its other graph inputs and its outputs.
         sampler: what to use when a request says nothing.
         picture: values of black and white, or None when the model makes no pictures.
         texts: the text encoders.
         autoencoder: what stands between latents and pictures, or None when they are the same.
+        further: other layouts that the same graphs take: the same parts and channels, other sizes.
     """
 
     name: str
@@ -148,6 +157,7 @@ class Card:
     picture: Picture | None = None
     texts: tuple[TextEncoder, ...] = ()
     autoencoder: Autoencoder | None = None
+    further: tuple[StateLayout, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -164,7 +174,13 @@ class Card:
         for port in self.network.ports:
             self._check_port(port)
         self._check_texts()
+        self._check_further()
         self._check_autoencoder()
+
+    @property
+    def layouts(self) -> tuple[StateLayout, ...]:
+        """Every layout that the graphs take; requests pick one by its size."""
+        return (self.layout, *self.further)
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -200,6 +216,21 @@ class Card:
                 "one condition."
             )
 
+    def _check_further(self) -> None:
+        if not self.further:
+            return
+        kinds = {
+            tuple((part.name, len(part.shape), part.channels) for part in layout.parts)
+            for layout in self.layouts
+        }
+        shapes = [layout.parts[0].shape for layout in self.layouts]
+        if len(kinds) > 1 or len(shapes[0]) != 3 or len(set(shapes)) < len(shapes):
+            raise InvalidInput(
+                f"the card has layouts {[layout.to_dict() for layout in self.layouts]}; further "
+                "ones have the parts and channels of the first, which begins with a part (C, H, W) "
+                "whose sizes differ in each, for a request picks its layout by them."
+            )
+
     def _check_autoencoder(self) -> None:
         coder = self.autoencoder
         if coder is None:
@@ -215,12 +246,15 @@ class Card:
                 f"rows of the readout have {sorted({len(row) for row in coder.readout})} numbers; "
                 f"the latent's {shape[0]} channels and a bias need {shape[0] + 1}."
             )
-        if any(tile > size for tile, size in zip(coder.tile, shape[1:], strict=True)):
-            raise InvalidInput(f"a tile of {coder.tile} is larger than the latent {shape[1:]}.")
+        largest = tuple(map(max, *(each.parts[0].shape[1:] for each in self.layouts), (0, 0)))
+        if any(tile > size for tile, size in zip(coder.tile, largest, strict=True)):
+            raise InvalidInput(f"a tile of {coder.tile} is larger than the latent {largest}.")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, every key written out."""
+        """Plain values for JSON; every key is written out but `further` where there is none."""
         plain: dict[str, Any] = encode(Card, self, CODECS)
+        if not self.further:
+            del plain["further"]  # a card of one layout stays the text that it was
         return plain
 
     @classmethod

@@ -30,12 +30,13 @@ class Autoencoder:
 
     `decoder` takes `latent`, float32 (lanes, C, *tile), and returns `picture`. `encoder` takes
     `picture`, float32 (lanes, channels, *tile * factor), and returns `mean` and `std` of the
-    latent. Larger latents are cut into overlapping tiles.
+    latent. Larger latents are cut into overlapping tiles. Where the card has several layouts, a
+    tile is no larger than the latent, so that one which fits into a tile is decoded whole.
 
     Args:
         factor: pixels per latent position and axis.
         channels: of the picture.
-        tile: (height, width) of the latents that the graphs take.
+        tile: (height, width) of the largest latents that the graphs take.
         overlap: share of a tile that is blended with its neighbour, in [0, 0.5].
         has_encoder: whether the bundle has the `encoder` graph.
         readout: a cheap preview: per picture channel, C weights and a bias that map a clean latent
@@ -61,3 +62,7 @@ class Autoencoder:
             raise InvalidInput(
                 f"the readout has {len(self.readout)} rows for {self.channels} picture channels."
             )
+
+    def tile_at(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the tiles of a latent of this size: the tile, or less of it."""
+        return min(self.tile[0], height), min(self.tile[1], width)

@@ -1,0 +1,146 @@
+"""Which axes of a bundle's graphs vary from size to size, their names and their lengths.
+
+Where all layouts of a card agree an axis is a number, where they differ it has a name. The compiler
+writes graphs with these dimensions, the runtime fixes them by `Engine.at`; nobody else names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.layout import Part, StateLayout
+
+if TYPE_CHECKING:
+    from denoisert.runtime.bundle.card import Card
+
+Dims = tuple[int | str, ...]
+
+HEIGHT: Final = "height"
+WIDTH: Final = "width"
+PICTURE_AXES: Final = ("picture_height", "picture_width")
+
+
+def state_dims(card: Card) -> tuple[Dims, ...]:
+    """Dimensions of each part in the denoiser's graph, without the lanes.
+
+    Returns:
+        One tuple per part: channels, then a number or a name for every other axis.
+    """
+    found = []
+    for index, part in enumerate(card.layout.parts):
+        shapes = [layout.parts[index].shape for layout in card.layouts]
+        prefix = f"{part.name}_" if index else ""
+        found.append(_dims(shapes, axis_names(part, prefix)))
+    return tuple(found)
+
+
+def state_sizes(card: Card, layout: StateLayout) -> dict[str, int]:
+    """The lengths of the denoiser's named axes at one of the card's layouts.
+
+    Returns:
+        Name -> length, for `Engine.at`; empty where the card has one layout.
+    """
+    named = zip(state_dims(card), layout.parts, strict=True)
+    return _lengths(pair for dims, part in named for pair in zip(dims, part.shape, strict=True))
+
+
+def tile_dims(card: Card) -> Dims:
+    """(height, width) of the latent in the codec's graphs: a number or a name each.
+
+    Raises:
+        InvalidInput: the card has no autoencoder.
+    """
+    return _dims([tile_at(card, layout) for layout in card.layouts], (HEIGHT, WIDTH))
+
+
+def picture_dims(card: Card) -> Dims:
+    """(height, width) of the picture in the codec's graphs: a number or a name each.
+
+    Raises:
+        InvalidInput: the card has no autoencoder.
+    """
+    return _dims([_picture_tile(card, layout) for layout in card.layouts], PICTURE_AXES)
+
+
+def coder_sizes(card: Card, layout: StateLayout) -> dict[str, int]:
+    """The lengths of the codec graphs' named axes at one of the card's layouts.
+
+    Returns:
+        Name -> length, for `Engine.at`; empty where all layouts are decoded in the same tile.
+
+    Raises:
+        InvalidInput: the card has no autoencoder.
+    """
+    dims = (*tile_dims(card), *picture_dims(card))
+    lengths = (*tile_at(card, layout), *_picture_tile(card, layout))
+    return _lengths(zip(dims, lengths, strict=True))
+
+
+def tile_at(card: Card, layout: StateLayout) -> tuple[int, int]:
+    """(height, width) of the tiles that a latent of this layout is decoded in.
+
+    Raises:
+        InvalidInput: the card has no autoencoder.
+    """
+    if card.autoencoder is None:
+        raise InvalidInput(f"{card.name} has no autoencoder, so there are no tiles.")
+    _, height, width = layout.parts[0].shape
+    return card.autoencoder.tile_at(height, width)
+
+
+def pixel_size(card: Card, layout: StateLayout) -> tuple[int, int] | None:
+    """(height, width) that a request names to get this layout; None for states without pixels."""
+    shape = layout.parts[0].shape
+    if len(shape) != 3:
+        return None
+    factor = 1 if card.autoencoder is None else card.autoencoder.factor
+    return shape[1] * factor, shape[2] * factor
+
+
+def pixel_sizes(card: Card) -> str:
+    """The sizes that a bundle is compiled for, as words: "32x32 and 48x32"."""
+    sizes = [pixel_size(card, layout) for layout in card.layouts]
+    words = [f"{size[0]}x{size[1]}" for size in sizes if size is not None]
+    if not words:
+        return f"a state of shape {card.layout.parts[0].shape}"
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def axis_names(part: Part, prefix: str = "") -> tuple[str, ...]:
+    """What the axes of a part are called where they vary; channels, the first one, never do.
+
+    Args:
+        part: of the state.
+        prefix: ahead of "height" and "width": nothing for the first part, its name for others.
+
+    Returns:
+        The last two are "height" and "width"; the others have their number behind the part's name.
+    """
+    rank = len(part.shape)
+    names = [f"{part.name}_{axis}" for axis in range(rank)]
+    for axis, name in ((rank - 2, HEIGHT), (rank - 1, WIDTH)):
+        if axis > 0:
+            names[axis] = f"{prefix}{name}"
+    return tuple(names)
+
+
+def _picture_tile(card: Card, layout: StateLayout) -> tuple[int, int]:
+    height, width = tile_at(card, layout)
+    factor = 1 if card.autoencoder is None else card.autoencoder.factor
+    return height * factor, width * factor
+
+
+def _dims(shapes: Sequence[tuple[int, ...]], names: Sequence[str]) -> Dims:
+    """The length of each axis where all shapes agree, else its name."""
+    axes = zip(*shapes, strict=True)
+    return tuple(
+        lengths[0] if len(set(lengths)) == 1 else name
+        for name, lengths in zip(names, axes, strict=True)
+    )
+
+
+def _lengths(pairs: Iterable[tuple[int | str, int]]) -> dict[str, int]:
+    """Those of the named axes."""
+    return {dim: length for dim, length in pairs if isinstance(dim, str)}
