@@ -32,7 +32,7 @@ _HOMES = {
     "result": ("Result",),
     "runtime": ("Runtime",),
     "sampling.compat": ("Compat",),
-    "sampling.guidance": ("CFG", "Unguided"),
+    "sampling.guidance": ("CFG", "EmbeddedGuidance", "Unguided"),
     "sampling.operations": ("Clip", "DynamicThreshold"),
     "ticket": ("Ticket",),
 }

@@ -26,12 +26,13 @@ from denoisert.runtime.options import SLOTS
 from denoisert.runtime.request import SEEDS, Condition, Request, Start
 from denoisert.runtime.runtime import Runtime
 from denoisert.runtime.sampler import Sampler
-from denoisert.runtime.sampling.guidance import CFG, Guidance, Unguided
+from denoisert.runtime.sampling.guidance import CFG, EmbeddedGuidance, Guidance, Unguided
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+    from denoisert.runtime.bundle.card import Card
     from denoisert.runtime.result import Result
     from denoisert.runtime.sampling.solvers import Solver
     from denoisert.runtime.ticket import Ticket
@@ -53,7 +54,7 @@ class Options(TypedDict, total=False):
         height: in pixels; the compiled one when left out, as `width`.
         width: in pixels.
         num_inference_steps: N.
-        guidance_scale: g; 1 and less means none.
+        guidance_scale: g; 1 and less means none, and is told to a network that takes a scale.
         negative_prompt: for the uncond branch.
         num_images_per_prompt: pictures of each prompt, default 1.
         generator: a torch.Generator, of which the seed is taken.
@@ -163,7 +164,7 @@ class Pipeline:
                 f"output_type {output_type!r} is unknown. Known types: {', '.join(OUTPUTS)}."
             )
         prompts = [prompt] if prompt is None or isinstance(prompt, str | int) else list(prompt)
-        requests = _requests(prompts, options)
+        requests = _requests(prompts, options, self.runtime.card)
         results = self._run(requests, options.get("callback_on_step_end"))
         seeds = tuple(request.seed for request in requests)
         return Output(_pictures(results, output_type), seeds, tuple(results))
@@ -225,7 +226,7 @@ class Pipeline:
         self.close()
 
 
-def _requests(prompts: Sequence[Any], options: Options) -> list[Request]:
+def _requests(prompts: Sequence[Any], options: Options, card: Card) -> list[Request]:
     """One request per prompt."""
     first = _seed(options.get("generator"), options.get("seed"))
     image = options.get("image")
@@ -237,7 +238,7 @@ def _requests(prompts: Sequence[Any], options: Options) -> list[Request]:
             size=_size(options.get("height"), options.get("width")),
             steps=options.get("num_inference_steps"),
             solver=options.get("solver"),
-            guidance=_guidance(options.get("guidance_scale")),
+            guidance=_guidance(options.get("guidance_scale"), card),
             start=None if image is None else Start(image, options.get("strength", STRENGTH)),
         )
         for number, prompt in enumerate(prompts)
@@ -266,9 +267,11 @@ def _size(height: int | None, width: int | None) -> tuple[int, int] | None:
     return height, width
 
 
-def _guidance(scale: float | None) -> Guidance | None:
+def _guidance(scale: float | None, card: Card) -> Guidance | None:
     if scale is None:
         return None
+    if card.network.guidance:
+        return EmbeddedGuidance(float(scale))
     return Unguided() if scale <= 1 else CFG(scale)  # as diffusers: 1 and less means none
 
 

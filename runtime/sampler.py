@@ -12,8 +12,10 @@ from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.request import SOURCE, Noised, Request
 from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.grid import Grid
-from denoisert.runtime.sampling.guidance import Guidance
+from denoisert.runtime.sampling.guidance import EmbeddedGuidance, Guidance
+from denoisert.runtime.sampling.guidance.embedded import with_scale
 from denoisert.runtime.sampling.previews import with_previews
+from denoisert.runtime.sampling.rows import Rows
 from denoisert.runtime.sampling.schedules import Spacing
 from denoisert.runtime.sampling.schedules.spacing import pinned_steps
 from denoisert.runtime.sampling.solvers import Solver
@@ -143,9 +145,35 @@ def compile_table(sampler: Sampler, card: Card) -> SamplerTable:
         rows = rows.head(grid.stop)
     _check_externals(sampler, grid, rows.basis.externals)
     _check_times(card, [point.model_time for point in rows.points])
+    rows = _told(rows, card, sampler.guidance)
     if sampler.previews:
         rows = with_previews(rows, sampler.previews)
     return fold(rows, card.training.parametrisation, sampler.guidance)
+
+
+def _told(rows: Rows, card: Card, guidance: Guidance) -> Rows:
+    """The rows, with the scale for a network that wants to be told one."""
+    name = card.network.guidance
+    if isinstance(guidance, EmbeddedGuidance):
+        if not name:
+            raise InvalidInput(
+                f"{guidance} tells the network a scale, and {card.name} has no input for one. Use "
+                "CFG(scale) or Unguided()."
+            )
+        most = max((len(point.scalars) for point in rows.points), default=0)
+        if most >= len(card.network.scalars):
+            raise InvalidInput(
+                f"the solver tells the network {most} number(s) more than the time; beside the "
+                f"guidance scale {card.name} has inputs for {len(card.network.scalars) - 1}. Take "
+                "a solver that tells no more, such as DPMpp2M() or FlowEuler()."
+            )
+        return with_scale(rows, guidance.scale, card.network.scalars.index(name))
+    if name:
+        raise InvalidInput(
+            f"{card.name} has to be told a guidance scale, and {guidance} tells none. Use "
+            f"EmbeddedGuidance(scale), or EmbeddedGuidance(scale, beside={guidance!r})."
+        )
+    return rows
 
 
 def _check_externals(sampler: Sampler, grid: Grid, names: tuple[str, ...]) -> None:

@@ -46,7 +46,10 @@ def add_options(
         "`denoisert schedule optimise` wrote",
     )
     group.add_argument(
-        f"--{prefix}guidance", type=float, metavar="G", help="guidance scale; 1 means no guidance"
+        f"--{prefix}guidance",
+        type=float,
+        metavar="G",
+        help="guidance scale; 1 means no guidance; told to a network that takes a scale",
     )
     group.add_argument(
         f"--{prefix}rescale", type=float, metavar="PHI", help="CFG-rescale, 0 (off) to 1"
@@ -129,13 +132,15 @@ def request(
 
 def _guidance(args: argparse.Namespace, card: Card) -> Guidance | None:
     """A new rule from `--guidance`, or the card's with what the other options change."""
-    from denoisert.runtime.sampling.guidance import CFG
+    from denoisert.runtime.sampling.guidance import CFG, EmbeddedGuidance
 
     changes: dict[str, object] = {}
     if args.rescale is not None:
         changes["rescale"] = args.rescale
     if args.interval is not None:
         changes["interval"] = tuple(args.interval)
+    if args.guidance is not None and card.network.guidance and not changes:
+        return EmbeddedGuidance(args.guidance)
     if args.guidance is not None:
         return replace(CFG(args.guidance), **changes)  # type: ignore[arg-type]
     if not changes:

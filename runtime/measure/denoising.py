@@ -13,7 +13,7 @@ from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.request import Request, Start
 from denoisert.runtime.runtime import Runtime
-from denoisert.runtime.sampling.guidance import Unguided
+from denoisert.runtime.sampling.guidance import EmbeddedGuidance, Unguided
 from denoisert.runtime.sampling.oracle import Denoiser, Gaussian, Mixture
 from denoisert.runtime.sampling.schedules import Levels, Rounded, Spacing
 from denoisert.runtime.sampling.schedules.optimise import Denoise, ErrorCurve
@@ -111,7 +111,7 @@ def bundle_curve(
                 steps=1,
                 solver=DDIM(),
                 schedule=_single(runtime.card, float(level)),
-                guidance=Unguided(),
+                guidance=EmbeddedGuidance(1.0) if runtime.card.network.guidance else Unguided(),
                 start=Start(latent, 1.0),
             )
             for request, latent in zip(requests, clean, strict=True)

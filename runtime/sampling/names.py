@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from denoisert.runtime.sampling.guidance import CFG, Guidance, Unguided
+from denoisert.runtime.sampling.guidance import CFG, EmbeddedGuidance, Guidance, Unguided
 from denoisert.runtime.sampling.operations import Clip, DynamicThreshold, EstimateOperation
 from denoisert.runtime.sampling.schedules import (
     EDM,
@@ -223,7 +223,9 @@ SPACINGS: Mapping[str, type[Spacing]] = MappingProxyType(
         "truncated": Truncated,
     }
 )
-GUIDANCE: Mapping[str, type[Guidance]] = MappingProxyType({"cfg": CFG, "unguided": Unguided})
+GUIDANCE: Mapping[str, type[Guidance]] = MappingProxyType(
+    {"cfg": CFG, "embedded": EmbeddedGuidance, "unguided": Unguided}
+)
 OPERATIONS: Mapping[str, type[EstimateOperation]] = MappingProxyType(
     {"clip": Clip, "dynamic_threshold": DynamicThreshold}
 )

@@ -2,5 +2,6 @@
 
 from denoisert.runtime.sampling.guidance.branches import Branches, Guidance, Unguided
 from denoisert.runtime.sampling.guidance.cfg import CFG
+from denoisert.runtime.sampling.guidance.embedded import EmbeddedGuidance
 
-__all__ = ["CFG", "Branches", "Guidance", "Unguided"]
+__all__ = ["CFG", "Branches", "EmbeddedGuidance", "Guidance", "Unguided"]
