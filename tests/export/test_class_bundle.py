@@ -11,8 +11,8 @@ from diffusers import DiTTransformer2DModel
 
 from denoisert.export import compile_bundle
 from denoisert.export.graph.signature import denoiser_signature
+from denoisert.export.modules.dit import ClassDenoiser
 from denoisert.export.parity import relative_error
-from denoisert.export.sources.diffusers.modules import ClassDenoiser
 from denoisert.export.sources.diffusers.source import DiffusersFolder
 from denoisert.export.sources.module import evaluate_module
 from denoisert.export.targets.session import open_graph

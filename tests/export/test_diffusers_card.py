@@ -8,17 +8,15 @@ from typing import Any
 
 import pytest
 
-from denoisert.export.sources.diffusers.card import (
-    Sizes,
-    build_card,
-    find_sizes,
-    guidance_of,
-    pipeline_of,
-)
-from denoisert.export.sources.diffusers.folder import Component, Folder
+from denoisert.export.families.dit import DiT
+from denoisert.export.families.family import Material
+from denoisert.export.families.stable_diffusion import StableDiffusion
+from denoisert.export.families.table import family_of
+from denoisert.export.options import CompileOptions
+from denoisert.export.sources.diffusers.component import Component, Folder
 from denoisert.export.sources.diffusers.readme import Readme
-from denoisert.export.sources.diffusers.scheduler import Sampling, read_scheduler
-from denoisert.export.sources.diffusers.tokenizer import Tokens
+from denoisert.export.sources.diffusers.scheduler import Sampling
+from denoisert.export.sources.diffusers.tokens import Tokens
 from denoisert.runtime.bundle.card import Card, OutputSlice, Recommended, Training
 from denoisert.runtime.bundle.condition import ConditionInput, Source, TextEncoder
 from denoisert.runtime.errors import DenoiseRTError, ExportError, InvalidInput
@@ -60,7 +58,8 @@ def folder_of(
         name: Component(name, "diffusers", name, root / name, config)
         for name, config in configs.items()
     }
-    return Folder(root, "StableDiffusionPipeline", parts, settings)
+    kind = "DiTPipeline" if "transformer" in parts else "StableDiffusionPipeline"
+    return Folder(root, kind, parts, settings)
 
 
 def changed(component: str, **config: object) -> Folder:
@@ -69,8 +68,19 @@ def changed(component: str, **config: object) -> Folder:
     return folder_of(CONFIGS | {component: merged})
 
 
-def card_of(folder: Folder, tokens: Tokens | None = TOKENS, readme: Readme | None = None) -> Card:
-    return build_card(folder, find_sizes(folder, None, None), SAMPLING, readme or Readme(), tokens)
+def card_of(folder: Folder, tokens: Tokens = TOKENS, **material: object) -> Card:
+    given = Material(folder, tokens={"text_encoder": tokens}, **material)
+    return family_of(folder.class_name).card(given, SAMPLING)
+
+
+def scheduled(folder: Folder, class_name: str, **config: object) -> Folder:
+    """The folder with another scheduler."""
+    scheduler = replace(folder.components["scheduler"], class_name=class_name, config=config)
+    return replace(folder, components={**folder.components, "scheduler": scheduler})
+
+
+def sampling_of(folder: Folder, readme: Readme | None = None) -> Sampling:
+    return family_of(folder.class_name).sampling(Material(folder, readme or Readme()))
 
 
 def test_a_text_to_image_card_is_complete() -> None:
@@ -110,14 +120,15 @@ def test_the_readme_gives_licence_steps_and_guidance() -> None:
     readme = Readme("mit", 12, 3.0)
     card = card_of(folder_of(), readme=readme)
     assert (card.licence, card.sampler.steps) == ("mit", 12)
-    assert guidance_of(folder_of(), readme) == CFG(3.0)
-    assert guidance_of(folder_of(), Readme()) == CFG(7.5)
-    assert guidance_of(folder_of(DIT), Readme()) == CFG(4.0)
+    text, classes = (scheduled(folder_of(kind), "DDIMScheduler") for kind in (CONFIGS, DIT))
+    assert sampling_of(text, readme).recommended.guidance == CFG(3.0)
+    assert sampling_of(text).recommended.guidance == CFG(7.5)
+    assert sampling_of(classes).recommended.guidance == CFG(4.0)
 
 
 def test_a_class_conditioned_card_reads_half_of_the_channels() -> None:
     names = {"0": "cat", "1": "dog", "2": "owl"}
-    card = card_of(folder_of(DIT, id2label=names), None)
+    card = card_of(folder_of(DIT, id2label=names))
     (label,) = card.conditions
     assert label == ConditionInput(
         "label", Source.CLASS_LABEL, "int64", (), 3, 3.0, ("cat", "dog", "owl")
@@ -137,23 +148,20 @@ def test_a_class_conditioned_card_reads_half_of_the_channels() -> None:
 def test_the_second_half_is_a_port_where_the_sampler_reads_it(
     config: dict[str, Any], firsts: list[int]
 ) -> None:
-    folder = folder_of(DIT)
-    sampling = read_scheduler("DDPMScheduler", config, pipeline=pipeline_of(folder))
-    card = build_card(folder, find_sizes(folder, None, None), sampling, Readme(), None)
+    folder = scheduled(folder_of(DIT), "DDPMScheduler", **config)
+    card = DiT().card(Material(folder), sampling_of(folder))
     assert card.network.ports == tuple((OutputSlice("prediction", at, 4),) for at in firsts)
 
 
 def test_a_denoiser_of_one_output_has_one_port() -> None:
-    assert pipeline_of(folder_of()).ports == 1
+    folder = scheduled(folder_of(), "DDPMScheduler", variance_type="learned_range")
     with pytest.raises(ExportError, match="second output"):
-        read_scheduler(
-            "DDPMScheduler", {"variance_type": "learned_range"}, pipeline=pipeline_of(folder_of())
-        )
+        StableDiffusion().sampling(Material(folder))
 
 
 @pytest.mark.parametrize("names", [{"0": "cat"}, {"0": "a", "1": "b", "2": 7}, {}, None])
 def test_incomplete_names_of_classes_are_left_out(names: object) -> None:
-    assert card_of(folder_of(DIT, id2label=names), None).conditions[0].labels == ()
+    assert card_of(folder_of(DIT, id2label=names)).conditions[0].labels == ()
 
 
 @pytest.mark.parametrize(
@@ -167,7 +175,10 @@ def test_incomplete_names_of_classes_are_left_out(names: object) -> None:
     ],
 )
 def test_sizes_and_tiles(size, tile, latent: tuple[int, int], chosen: tuple[int, int]) -> None:
-    assert find_sizes(folder_of(), size, tile) == Sizes(latent, chosen, 4)
+    card = card_of(folder_of(), options=CompileOptions(size=size, tile=tile))
+    assert card.layout.parts[0].shape[1:] == latent
+    assert card.autoencoder is not None
+    assert (card.autoencoder.tile, card.autoencoder.factor) == (chosen, 4)
 
 
 @pytest.mark.parametrize(
@@ -175,22 +186,22 @@ def test_sizes_and_tiles(size, tile, latent: tuple[int, int], chosen: tuple[int,
     [
         ((30, 32), None, "30x32 must be positive multiples of 4"),
         ((32, 34), None, "multiples of 4"),
-        ((0, 32), None, "multiples of 4"),
+        ((0, 32), None, "of at least 1"),
         (None, (9, 8), r"a tile of \(9, 8\) does not lie in a latent of \(8, 8\)"),
         ((16, 16), (4, 5), "does not lie"),
-        (None, (0, 1), "does not lie"),
+        (None, (0, 1), "of at least 1"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(size, tile, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
-        find_sizes(folder_of(), size, tile)
+        card_of(folder_of(), options=CompileOptions(size=size, tile=tile))
 
 
 @pytest.mark.parametrize(
     ("sample", "latent"), [([6, 10], (6, 10)), (12, (12, 12)), (..., (64, 64)), (None, (64, 64))]
 )
 def test_the_trained_size_is_one_number_or_two(sample: object, latent: tuple[int, int]) -> None:
-    assert find_sizes(changed("unet", sample_size=sample), None, None).latent == latent
+    assert card_of(changed("unet", sample_size=sample)).layout.parts[0].shape[1:] == latent
 
 
 @pytest.mark.parametrize(

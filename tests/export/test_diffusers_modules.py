@@ -8,13 +8,10 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from denoisert.export.sources.diffusers.modules import (
-    ClassDenoiser,
-    Decoder,
-    Encoder,
-    TextDenoiser,
-    TextStates,
-)
+from denoisert.export.modules.autoencoder import Decoder, Encoder
+from denoisert.export.modules.dit import ClassDenoiser
+from denoisert.export.modules.stable_diffusion import TextDenoiser
+from denoisert.export.modules.text import TextStates
 from tests.export.diffusers_tiny import VAE, redrawn
 
 SCALE, SHIFT = 0.4, -0.3

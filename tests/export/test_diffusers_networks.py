@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from denoisert.export.sources.diffusers.folder import Component, read_folder
-from denoisert.export.sources.diffusers.graphs import find_affine
+from denoisert.export.families.autoencoder import find_affine
+from denoisert.export.sources.diffusers.component import Component
+from denoisert.export.sources.diffusers.folder import read_folder
 from denoisert.export.sources.diffusers.networks import build_network
 from denoisert.export.sources.diffusers.weights import find_weights
 from denoisert.runtime.errors import ExportError

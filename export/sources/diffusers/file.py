@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import Any, Final
 
-from denoisert.export.sources.diffusers.classes import shown
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.runtime.bundle.document import parse
 from denoisert.runtime.errors import ExportError, InvalidInput
 

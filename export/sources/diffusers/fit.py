@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from denoisert.export.sources.diffusers.classes import shown
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.export.sources.diffusers.weights import read_headers
 from denoisert.runtime.bundle.weights import Tensor
 from denoisert.runtime.errors import ExportError

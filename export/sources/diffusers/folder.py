@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from denoisert.export.sources.diffusers.classes import (
-    PIPELINES,
-    Named,
-    check_pipeline,
-    find_class,
-    shown,
-)
+from denoisert.export.families.table import PIPELINES
+from denoisert.export.sources.diffusers.classes import Named, check_pipeline, find_class
+from denoisert.export.sources.diffusers.component import Component, Folder
 from denoisert.export.sources.diffusers.file import read_object
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.runtime.errors import ExportError
 
 INDEX_NAME: Final = "model_index.json"
 CONFIG_NAMES: Final[Mapping[str, str]] = {
     "scheduler": "scheduler_config.json",
     "tokenizer": "tokenizer_config.json",
+    "tokenizer_2": "tokenizer_config.json",
+    "tokenizer_3": "tokenizer_config.json",
 }
-"""Component -> name of its configuration; all others have config.json."""
+"""Component without weights -> name of its configuration; all others have config.json."""
 
 REMOTE: Final = (
     "auto_map",
@@ -38,44 +36,6 @@ REMOTE: Final = (
 
 BUILT_IN: Final = ("eager", "sdpa")
 """Values of those keys that fetch nothing: attention as torch has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Component:
-    """One component of a folder.
-
-    Args:
-        name: its key in model_index.json and the name of its folder.
-        library: the package of its class; one of the closed table.
-        class_name: likewise.
-        folder: where its files lie.
-        config: its configuration, plain values.
-    """
-
-    name: str
-    library: str
-    class_name: str
-    folder: Path
-    config: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """A diffusers folder.
-
-    Args:
-        root: the folder, without links on the way.
-        class_name: the pipeline's class; one of the closed table.
-        components: those that are compiled, by name.
-        settings: what model_index.json says besides, such as `id2label`.
-        notes: what the user should know, one sentence each.
-    """
-
-    root: Path
-    class_name: str
-    components: Mapping[str, Component]
-    settings: Mapping[str, Any]
-    notes: tuple[str, ...] = ()
 
 
 def is_diffusers_folder(path: Path) -> bool:
@@ -127,10 +87,11 @@ def _is_pair(name: str, value: object) -> bool:
 
 
 def _check_complete(pipeline: str, found: Mapping[str, Named]) -> None:
-    missing = [name for name in PIPELINES[pipeline] if name not in found]
+    needed = PIPELINES[pipeline].needed
+    missing = [name for name in needed if name not in found]
     if missing:
         raise ExportError(
-            f"{pipeline} needs {', '.join(PIPELINES[pipeline])}; {INDEX_NAME} has no "
+            f"{pipeline} needs {', '.join(needed)}; {INDEX_NAME} has no "
             f"{', '.join(missing)}. Save the whole pipeline with save_pretrained."
         )
 
@@ -162,7 +123,9 @@ def _check_config(name: str, named: Named, config: Mapping[str, Any]) -> None:
             "model in float16 or float32."
         )
     said = config.get("_class_name", config.get("architectures"))
-    if name != "tokenizer" and said not in (None, named.class_name, [named.class_name]):
+    known = (named.class_name, named.asked)
+    is_said = said is None or said in known or said in [[each] for each in known]
+    if not name.startswith("tokenizer") and not is_said:
         raise ExportError(
             f"{INDEX_NAME} says that {name} is {named.class_name}, its own configuration says "
             f"{shown(said)}. Make the two agree."

@@ -13,9 +13,15 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
+from denoisert.export.sources.diffusers.component import Component
 from denoisert.export.sources.diffusers.fit import check_fit, read_weights
-from denoisert.export.sources.diffusers.folder import Component
 from denoisert.runtime.errors import ExportError
+
+NETWORKS: Final = ("AutoencoderKL", "DiTTransformer2DModel", "UNet2DConditionModel")
+"""Classes of diffusers."""
+
+CONFIGURATIONS: Final[Mapping[str, str]] = {"CLIPTextModel": "CLIPTextConfig"}
+"""Class of transformers -> class of its configuration."""
 
 REFUSALS: Final = (
     *(AttributeError, KeyError, RuntimeError, TypeError, ValueError, ZeroDivisionError),
@@ -28,7 +34,7 @@ def build_network(component: Component, paths: tuple[Path, ...]) -> nn.Module:
     """One network with its weights in float32, in evaluation mode.
 
     Args:
-        component: of a class in the closed table.
+        component: of a class in the closed tables.
         paths: its weight files.
 
     Raises:
@@ -45,10 +51,12 @@ def build_network(component: Component, paths: tuple[Path, ...]) -> nn.Module:
 
 
 def _from_config(component: Component) -> nn.Module:
+    if component.class_name not in (*NETWORKS, *CONFIGURATIONS):
+        raise ExportError(f"{component.name} is {component.class_name}, which is no network.")
     config = dict(component.config)
     try:
         if component.library == "transformers":
-            return _transformers(config)
+            return _transformers(component.class_name, config)
         return _diffusers(component.class_name, config)
     except REFUSALS as error:
         raise ExportError(
@@ -57,21 +65,17 @@ def _from_config(component: Component) -> nn.Module:
         ) from error
 
 
-def _transformers(config: Mapping[str, Any]) -> nn.Module:
-    from transformers import CLIPTextConfig, CLIPTextModel
+def _transformers(class_name: str, config: dict[str, Any]) -> nn.Module:
+    import transformers
 
-    return CLIPTextModel(CLIPTextConfig.from_dict(dict(config)))
+    configuration = getattr(transformers, CONFIGURATIONS[class_name])
+    network: nn.Module = getattr(transformers, class_name)(configuration.from_dict(config))
+    return network
 
 
-def _diffusers(class_name: str, config: Mapping[str, Any]) -> nn.Module:
-    from diffusers import AutoencoderKL, DiTTransformer2DModel, UNet2DConditionModel
+def _diffusers(class_name: str, config: dict[str, Any]) -> nn.Module:
+    import diffusers
 
-    networks: dict[str, Any] = {
-        "AutoencoderKL": AutoencoderKL,
-        "DiTTransformer2DModel": DiTTransformer2DModel,
-        "Transformer2DModel": DiTTransformer2DModel,  # its name before it had a class of its own
-        "UNet2DConditionModel": UNet2DConditionModel,
-    }
     known = {name: value for name, value in config.items() if not name.startswith("_")}
-    network: nn.Module = networks[class_name].from_config(known)
+    network: nn.Module = getattr(diffusers, class_name).from_config(known)
     return network

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
-from denoisert.export.sources.diffusers.classes import shown
 from denoisert.export.sources.diffusers.defaults import DEFAULTS, UNLISTED, Settings
 from denoisert.export.sources.diffusers.families import UNREAD
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.runtime.bundle.typed import decode
 from denoisert.runtime.errors import ExportError, InvalidInput
 

@@ -1,7 +1,7 @@
 """A folder as diffusers saves it -> the graphs of a bundle.
 
-Everything that the card says comes from configurations, so the cache key needs no torch; only the
-read-out for previews waits until the decoder is loaded.
+What its configurations mean is its family's to say. Everything on the card comes from them, so the
+cache key needs no torch; only the read-out for previews waits until the decoder is loaded.
 """
 
 from __future__ import annotations
@@ -10,24 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from denoisert.export.families.family import Material
+from denoisert.export.families.table import family_of
 from denoisert.export.fingerprint import Fingerprint
 from denoisert.export.options import CompileOptions
-from denoisert.export.sources.diffusers.card import (
-    build_card,
-    find_sizes,
-    guidance_of,
-    pipeline_of,
-)
-from denoisert.export.sources.diffusers.folder import read_folder
+from denoisert.export.sources.diffusers.folder import CONFIG_NAMES, read_folder
 from denoisert.export.sources.diffusers.readme import read_readme
-from denoisert.export.sources.diffusers.scheduler import read_scheduler
-from denoisert.export.sources.diffusers.tokenizer import Tokens, read_tokenizer
+from denoisert.export.sources.diffusers.tokenizers import read_tokenizers
 from denoisert.export.sources.diffusers.weights import find_weights
 from denoisert.export.sources.source import Loaded
 from denoisert.runtime.bundle.card import Card
 
 if TYPE_CHECKING:
-    from denoisert.export.sources.diffusers.readout import Readout
+    from torch import nn
+
+    from denoisert.export.sources.source import Component as Graph
 
 STEMS: Final = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
 """Library -> how it names its weight files."""
@@ -49,24 +46,20 @@ class DiffusersFolder:
     def __init__(
         self, path: Path, card: Card | None = None, options: CompileOptions | None = None
     ) -> None:
-        chosen = options or CompileOptions()
         self.folder = read_folder(path)
-        parts = self.folder.components
-        self._tokens = self._read_tokens()
-        readme = read_readme(self.folder.root)
-        scheduler = parts["scheduler"]
-        self._sampling = read_scheduler(
-            scheduler.class_name,
-            scheduler.config,
-            guidance_of(self.folder, readme),
-            pipeline_of(self.folder),
+        self._material = Material(
+            self.folder,
+            read_readme(self.folder.root),
+            read_tokenizers(self.folder),
+            options or CompileOptions(),
         )
-        sizes = find_sizes(self.folder, chosen.size, chosen.tile)
-        self.card = card or build_card(self.folder, sizes, self._sampling, readme, self._tokens)
+        self._family = family_of(self.folder.class_name)
+        self._sampling = self._family.sampling(self._material)
+        self.card = card or self._family.card(self._material, self._sampling)
         self._weights = {
             name: find_weights(part.folder, STEMS[part.library])
-            for name, part in parts.items()
-            if name not in ("scheduler", "tokenizer")
+            for name, part in self.folder.components.items()
+            if name not in CONFIG_NAMES
         }
 
     @property
@@ -76,14 +69,15 @@ class DiffusersFolder:
         return 2 * sum(path.stat().st_size for path in files)
 
     def fingerprint(self) -> str:
-        """Digest of every component's configuration and weights, and of the tokenizer."""
+        """Digest of every component's configuration and weights, and of the tokenizers."""
         digest = Fingerprint()
         digest.add("pipeline", self.folder.class_name.encode())
         for name, part in sorted(self.folder.components.items()):
             digest.add(name, repr((part.class_name, sorted(part.config.items()))).encode())
             for path in self._weights.get(name, ()):
                 digest.add_file(path.name, path)
-        digest.add("tokens", repr(self._tokens).encode())
+        for name, tokens in sorted(self._material.tokens.items()):
+            digest.add(name, repr(tokens).encode())
         return digest.hexdigest()
 
     def load(self) -> Loaded:
@@ -92,25 +86,34 @@ class DiffusersFolder:
         Raises:
             ExportError: configuration and weights do not fit, or torch cannot export a component.
         """
-        from denoisert.export.sources.diffusers.graphs import find_readout, load_graphs
+        from denoisert.export.sources.diffusers.networks import build_network
+        from denoisert.export.sources.module import load_component
 
-        graphs = load_graphs(self.folder, self._weights, self.card)
+        def build(name: str) -> nn.Module:
+            return build_network(self.folder.components[name], self._weights[name])
+
+        graphs = tuple(
+            load_component(module, signature)
+            for module, signature in self._family.graphs(self._material, self.card, build)
+        )
         notes = (*self.folder.notes, *self._sampling.notes)
-        return Loaded(self._complete(find_readout(graphs, self.card)), graphs, self._files(), notes)
+        return Loaded(self._complete(graphs), graphs, self._files(), notes)
 
-    def _complete(self, readout: Readout) -> Card:
-        """The card with a read-out, unless it brings its own."""
+    def _complete(self, graphs: tuple[Graph, ...]) -> Card:
+        """The card with a read-out, unless it brings its own or needs none."""
+        from denoisert.export.sources.diffusers.preview import find_readout
+
         coder = self.card.autoencoder
         if coder is None or coder.readout:
             return self.card
+        readout = find_readout(graphs, self.card.layout.parts[0].channels, coder)
         return replace(self.card, autoencoder=replace(coder, readout=readout))
 
     def _files(self) -> dict[str, bytes]:
         """Tokenizers, as the card names them."""
-        if self._tokens is None:
-            return {}
-        return {text.tokenizer: self._tokens.json for text in self.card.texts}
-
-    def _read_tokens(self) -> Tokens | None:
-        tokenizer = self.folder.components.get("tokenizer")
-        return None if tokenizer is None else read_tokenizer(tokenizer.folder)
+        tokens = self._material.tokens
+        return {
+            text.tokenizer: tokens[text.name].json
+            for text in self.card.texts
+            if text.name in tokens
+        }

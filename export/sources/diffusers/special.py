@@ -2,17 +2,19 @@
 
 `tokenizer_config.json` names start, end, unknown and pad; `added_tokens_decoder` in it describes
 them, or else `special_tokens_map.json`, `added_tokens.json` and the list in `tokenizer.json` do.
+T5's class has sentinels besides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from denoisert.export.sources.diffusers.classes import shown
 from denoisert.export.sources.diffusers.file import is_there, read_object
+from denoisert.export.sources.diffusers.foreign import shown
+from denoisert.export.sources.diffusers.sentinels import ADDITIONAL, EXTRA, LISTS, Sentinels
 from denoisert.export.sources.diffusers.vocabulary import VOCABULARY_BYTES, WHOLE
 from denoisert.runtime.errors import ExportError
 
@@ -20,20 +22,27 @@ START: Final = "bos_token"
 END: Final = "eos_token"
 UNKNOWN: Final = "unk_token"
 PAD: Final = "pad_token"
-DEFAULTS: Final[Mapping[str, str]] = {
-    START: "<|startoftext|>",
-    END: "<|endoftext|>",
-    UNKNOWN: "<|endoftext|>",
-    PAD: "<|endoftext|>",
-}
-"""In the order in which transformers adds them."""
 
 MAP: Final = "special_tokens_map.json"
 ADDED: Final = "added_tokens.json"
-REFUSED: Final = ("additional_special_tokens", "extra_special_tokens", "split_special_tokens")
+SPLIT: Final = "split_special_tokens"
 FLAGS: Final = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 Token = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The special tokens that a class of tokenizers has.
+
+    Args:
+        defaults: key of the configuration -> text where it says nothing; in the order in which
+            transformers adds them.
+        sentinels: further tokens; None for a class without, which refuses a folder that has some.
+    """
+
+    defaults: Mapping[str, str]
+    sentinels: Sentinels | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +50,26 @@ class SpecialTokens:
     """The special tokens of a tokenizer.
 
     Args:
-        start: text before every prompt.
-        end: text after it.
-        unknown: text that stands for an unknown piece.
-        pad: text that fills the rest.
+        names: key of the configuration -> text.
         tokens: arguments of `tokenizers.AddedToken`, in the order in which they are added.
         places: text -> id, where the folder states it.
     """
 
-    start: str
-    end: str
-    unknown: str
-    pad: str
+    names: Mapping[str, str]
     tokens: tuple[Token, ...]
     places: Mapping[str, int]
 
 
-def read_special(folder: Path, config: Mapping[str, Any]) -> SpecialTokens:
+def read_special(folder: Path, config: Mapping[str, Any], roles: Roles) -> SpecialTokens:
     """Gather the special tokens of a tokenizer's folder.
 
     Args:
         folder: directly below the model's folder.
         config: its tokenizer_config.json.
+        roles: of the tokenizer's class.
 
     Raises:
-        ExportError: a token is described wrongly, or there are others than the four.
+        ExportError: a token is described wrongly, or there are others than the class has.
     """
     root = folder.absolute().parent.resolve()
 
@@ -73,44 +77,59 @@ def read_special(folder: Path, config: Mapping[str, Any]) -> SpecialTokens:
         path = Path(folder.name, name)
         return read_object(path, root, VOCABULARY_BYTES) if is_there(folder / name) else {}
 
+    older: dict[str, Any] = {}
     if "added_tokens_decoder" in config:
-        named, added = dict(config), _decoder(config["added_tokens_decoder"])
+        added = _decoder(config["added_tokens_decoder"])
     else:
-        named = {**config, **{key: _as_special(value) for key, value in read(MAP).items()}}
-        added = _additions(named, read(ADDED)) | _listed(read(WHOLE).get("added_tokens", []))
-    _check_known(named)
-    names = {key: _content(named.get(key) or default, key) for key, default in DEFAULTS.items()}
+        older = {key: _as_special(value) for key, value in read(MAP).items()}
+        special = _contents({**config, **older}, roles)
+        added = _additions(special, read(ADDED)) | _listed(read(WHOLE).get("added_tokens", []))
+    named = {**config, **older}
+    _check_known(named, roles)
+    names = {
+        key: _content(named.get(key) or default, key) for key, default in roles.defaults.items()
+    }
     tokens = {token["content"]: token for _, token in sorted(added.items())}
-    asked = _asked({key: named.get(key) or name for key, name in names.items()})
-    tokens |= {name: token for name, token in asked.items() if name not in tokens}
+    asked = [(key, named.get(key) or name) for key, name in names.items()]
+    if roles.sentinels is not None:
+        asked += [("sentinel", value) for value in roles.sentinels.of(config, older)]
+    tokens |= {name: token for name, token in _asked(asked).items() if name not in tokens}
     for content in names.values():
         tokens[content]["special"] = True
     places = {token["content"]: place for place, token in added.items()}
-    return SpecialTokens(
-        names[START], names[END], names[UNKNOWN], names[PAD], tuple(tokens.values()), places
-    )
+    return SpecialTokens(names, tuple(tokens.values()), places)
 
 
-def _asked(named: Mapping[str, Any]) -> dict[str, Token]:
+def _asked(named: Iterable[tuple[str, Any]]) -> dict[str, Token]:
     """Tokens by text; of two with one text the last counts, unless it repeats an earlier value."""
     found: dict[str, Token] = {}
     seen: list[object] = []
-    for key, value in named.items():
+    for key, value in named:
         if value not in seen:
             seen.append(value)
             found[_content(value, key)] = _token(value, key)
     return found
 
 
-def _check_known(named: Mapping[str, Any]) -> None:
-    """Refuse what a folder may ask for beyond the four tokens."""
+def _check_known(named: Mapping[str, Any], roles: Roles) -> None:
+    """Refuse what a folder may ask for beyond the tokens of the class."""
+    refused = (SPLIT,) if roles.sentinels is not None else (SPLIT, *LISTS)
     for key, value in named.items():
-        is_other = key.endswith("_token") and isinstance(value, str | dict) and key not in DEFAULTS
-        if value and (is_other or key in REFUSED):
+        is_token = key.endswith("_token") and isinstance(value, str | dict)
+        if value and (key in refused or (is_token and key not in roles.defaults)):
             raise ExportError(
                 f"the tokenizer asks for {shown(key)} = {shown(value)}; only "
-                f"{', '.join(DEFAULTS)} are read. Remove it if the model was trained without."
+                f"{', '.join(roles.defaults)} are read. Remove it if the model was trained without."
             )
+
+
+def _contents(named: Mapping[str, Any], roles: Roles) -> set[str]:
+    """Texts that a folder without a decoder calls special."""
+    found = {_content(named[key], key) for key in roles.defaults if named.get(key)}
+    if roles.sentinels is not None:
+        listed = named.get(EXTRA) or named.get(ADDITIONAL) or []
+        found |= {_content(value, EXTRA) for value in listed}
+    return found
 
 
 def _as_special(value: object) -> object:
@@ -125,9 +144,8 @@ def _decoder(described: object) -> dict[int, Token]:
     return {_place(key): _token(value, key) for key, value in described.items()}
 
 
-def _additions(named: Mapping[str, Any], ids: Mapping[str, Any]) -> dict[int, Token]:
+def _additions(special: Container[str], ids: Mapping[str, Any]) -> dict[int, Token]:
     """Tokens by id, from the older file of contents and ids."""
-    special = {_content(named[key], key) for key in DEFAULTS if named.get(key)}
     return {
         _place(place): _token({"content": content, "special": content in special}, content)
         for content, place in ids.items()

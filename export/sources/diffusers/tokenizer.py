@@ -12,46 +12,49 @@ Source: transformers 5.23, models/clip/tokenization_clip.py; Radford et al. 2021
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
-from denoisert.export.sources.diffusers.classes import shown
-from denoisert.export.sources.diffusers.file import read_object
-from denoisert.export.sources.diffusers.special import SpecialTokens, read_special
-from denoisert.export.sources.diffusers.vocabulary import Vocabulary, read_vocabulary
+from denoisert.export.sources.diffusers.file import is_there, read_object
+from denoisert.export.sources.diffusers.foreign import shown
+from denoisert.export.sources.diffusers.special import (
+    END,
+    PAD,
+    START,
+    UNKNOWN,
+    Roles,
+    SpecialTokens,
+    read_special,
+)
+from denoisert.export.sources.diffusers.tokens import MOST_TOKENS, Tokens
+from denoisert.export.sources.diffusers.vocabulary import (
+    VOCABULARY_BYTES,
+    WHOLE,
+    Vocabulary,
+    read_vocabulary,
+)
 from denoisert.runtime.errors import ExportError
 
 CONFIG: Final = "tokenizer_config.json"
-MOST_TOKENS: Final = 4096
+SIDES: Final = {"padding_side": "padding", "truncation_side": "truncation"}
+"""Key of the configuration -> part of tokenizer.json that says it, too."""
+
+RIGHT: Final = "right"
+ROLES: Final = Roles(
+    {
+        START: "<|startoftext|>",
+        END: "<|endoftext|>",
+        UNKNOWN: "<|endoftext|>",
+        PAD: "<|endoftext|>",
+    }
+)
 END_OF_WORD: Final = "</w>"
 WORDS: Final = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """A tokenizer and how a prompt becomes a text encoder's input.
-
-    Args:
-        json: in the format of the `tokenizers` library; encode without special tokens.
-        length: tokens of an input.
-        size: number of ids.
-        start: ids before every prompt.
-        end: ids after it.
-        pad: id that fills the rest.
-    """
-
-    json: bytes
-    length: int
-    size: int
-    start: tuple[int, ...]
-    end: tuple[int, ...]
-    pad: int
 
 
 def read_tokenizer(folder: Path) -> Tokens:
@@ -65,22 +68,23 @@ def read_tokenizer(folder: Path) -> Tokens:
     """
     config = read_object(Path(folder.name, CONFIG), folder.absolute().parent.resolve())
     vocabulary = read_vocabulary(folder)
-    special = read_special(folder, config)
-    if special.unknown not in vocabulary.ids:
+    check_sides(folder, config)
+    special = read_special(folder, config, ROLES)
+    if special.names[UNKNOWN] not in vocabulary.ids:
         raise ExportError(
-            f"the unknown token {shown(special.unknown)} is no piece of the vocabulary. Correct "
-            f"unk_token in {CONFIG}."
+            f"the unknown token {shown(special.names[UNKNOWN])} is no piece of the vocabulary. "
+            f"Correct unk_token in {CONFIG}."
         )
     tokenizer = _build(vocabulary, special)
     ids = tokenizer.get_vocab(with_added_tokens=True)
-    _check_places(special, ids)
+    check_places(special, ids)
     return Tokens(
         tokenizer.to_str().encode("utf-8"),
         length=_length(config),
         size=len(ids),
-        start=(ids[special.start],),
-        end=(ids[special.end],),
-        pad=ids[special.pad],
+        start=(ids[special.names[START]],),
+        end=(ids[special.names[END]],),
+        pad=ids[special.names[PAD]],
     )
 
 
@@ -91,7 +95,7 @@ def _build(vocabulary: Vocabulary, special: SpecialTokens) -> Tokenizer:
             merges=vocabulary.merges,
             continuing_subword_prefix="",
             end_of_word_suffix=END_OF_WORD,
-            unk_token=special.unknown,
+            unk_token=special.names[UNKNOWN],
         )
     )
     tokenizer.normalizer = normalizers.Sequence(
@@ -108,12 +112,41 @@ def _build(vocabulary: Vocabulary, special: SpecialTokens) -> Tokenizer:
     return tokenizer
 
 
-def _check_places(special: SpecialTokens, ids: Mapping[str, int]) -> None:
+def check_places(special: SpecialTokens, ids: Mapping[str, int]) -> None:
+    """Refuse added tokens that have other ids than the folder states.
+
+    Raises:
+        ExportError: names the token and both ids.
+    """
     for content, place in special.places.items():
         if ids.get(content) != place:
             raise ExportError(
                 f"the added token {shown(content)} should have id {place} and has "
                 f"{ids.get(content)}. Vocabulary and added tokens are of different models."
+            )
+
+
+def check_sides(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a tokenizer that pads or cuts on the left: a bundle's prompts begin at the start.
+
+    Args:
+        folder: directly below the model's folder.
+        config: its tokenizer_config.json; what it says counts before tokenizer.json.
+
+    Raises:
+        ExportError: names the key.
+    """
+    root = folder.absolute().parent.resolve()
+    path = Path(folder.name, WHOLE)
+    whole = read_object(path, root, VOCABULARY_BYTES) if is_there(folder / WHOLE) else {}
+    for key, part in SIDES.items():
+        stated = whole.get(part)
+        direction = stated.get("direction") if isinstance(stated, dict) else None
+        side = config.get(key, direction or RIGHT)
+        if str(side).lower() != RIGHT:
+            raise ExportError(
+                f"the tokenizer has {key} {shown(side)}; prompts are padded and cut on the right. "
+                f"Correct {key} in {CONFIG} if the model was trained that way."
             )
 
 

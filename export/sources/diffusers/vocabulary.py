@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from denoisert.export.sources.diffusers.classes import shown
 from denoisert.export.sources.diffusers.file import is_there, read_bytes, read_object
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.runtime.errors import ExportError
 
 VOCABULARY_BYTES: Final = 32 * 2**20

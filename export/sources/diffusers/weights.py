@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from denoisert.export.sources.diffusers.classes import shown
 from denoisert.export.sources.diffusers.file import check_file, is_there, read_object
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.export.sources.zoo import PICKLED
 from denoisert.runtime.bundle.weights import Tensor, read_header
 from denoisert.runtime.errors import ExportError, Tampered

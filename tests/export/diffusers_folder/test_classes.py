@@ -4,46 +4,69 @@ import diffusers
 import pytest
 import transformers
 
-from denoisert.export.sources.diffusers.classes import (
-    COMPONENTS,
-    LEFT_OUT,
-    PIPELINES,
-    SCHEDULERS,
-    SHOWN,
-    Named,
-    check_pipeline,
-    find_class,
-    shown,
-)
+from denoisert.export.families.roster import SCHEDULERS
+from denoisert.export.families.table import FAMILIES, PIPELINES, family_of
+from denoisert.export.sources.diffusers.classes import Named, check_pipeline, find_class
+from denoisert.export.sources.diffusers.folder import CONFIG_NAMES
+from denoisert.export.sources.diffusers.foreign import SHOWN, shown
+from denoisert.export.sources.diffusers.networks import CONFIGURATIONS, NETWORKS
 from denoisert.export.sources.diffusers.settings import DEFAULTS
 from denoisert.runtime.errors import ExportError
 
 LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
-def test_every_class_of_the_table_exists(component):
-    for class_name, library in COMPONENTS[component].items():
-        assert hasattr(LIBRARIES[library], class_name)
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_every_pipeline_and_every_class_of_it_exists(pipeline):
+    assert hasattr(diffusers, pipeline)
+    for known in PIPELINES[pipeline].compiled.values():
+        for found in known.values():
+            assert hasattr(LIBRARIES[found.library], found.name)
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
-def test_every_pipeline_exists_and_needs_known_components(pipeline):
-    assert hasattr(diffusers, pipeline)
-    assert set(PIPELINES[pipeline]) <= set(COMPONENTS)
-    assert not set(PIPELINES[pipeline]) & set(LEFT_OUT)
+def test_every_network_of_a_pipeline_can_be_built(pipeline):
+    for component, known in PIPELINES[pipeline].compiled.items():
+        names = {found.name for found in known.values()}
+        assert component in CONFIG_NAMES or names <= {*NETWORKS, *CONFIGURATIONS}
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_what_is_compiled_is_not_left_out_and_needed_or_optional(pipeline):
+    roster = PIPELINES[pipeline]
+    assert not set(roster.compiled) & set(roster.left_out)
+    assert not set(roster.needed) & set(roster.optional)
+
+
+def test_a_pipeline_has_one_family():
+    names = [name for family in FAMILIES for name in family.pipelines]
+    assert len(names) == len(set(names)) == len(PIPELINES)
+    assert all(name in family_of(name).pipelines for name in names)
+
+
+@pytest.mark.parametrize("network", [*NETWORKS, *CONFIGURATIONS.items()])
+def test_every_network_and_its_configuration_exist(network):
+    names = [network] if isinstance(network, str) else network
+    library = diffusers if isinstance(network, str) else transformers
+    assert all(hasattr(library, name) for name in names)
 
 
 def test_every_scheduler_has_settings():
-    assert set(SCHEDULERS) == set(DEFAULTS) == set(COMPONENTS["scheduler"])
+    assert set(SCHEDULERS) == set(DEFAULTS)
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_every_pair_of_the_table_is_found(pipeline):
-    for component in PIPELINES[pipeline]:
-        for class_name, library in COMPONENTS[component].items():
-            found = find_class(pipeline, component, [library, class_name])
-            assert found == Named(library, class_name, is_compiled=True)
+    for component, known in PIPELINES[pipeline].compiled.items():
+        for asked, meant in known.items():
+            found = find_class(pipeline, component, [meant.library, asked])
+            assert found == Named(meant.library, meant.name, asked, is_compiled=True)
+
+
+def test_an_older_name_means_the_class_of_today():
+    found = find_class("DiTPipeline", "transformer", ["diffusers", "Transformer2DModel"])
+    assert found is not None
+    assert (found.class_name, found.asked) == ("DiTTransformer2DModel", "Transformer2DModel")
 
 
 def test_a_component_of_another_pipeline_is_unknown():

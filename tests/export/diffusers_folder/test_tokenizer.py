@@ -6,7 +6,8 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import CLIPTokenizer
 
-from denoisert.export.sources.diffusers.tokenizer import Tokens, read_tokenizer
+from denoisert.export.sources.diffusers.tokenizer import read_tokenizer
+from denoisert.export.sources.diffusers.tokens import Tokens
 from denoisert.runtime.errors import ExportError
 from tests.export.diffusers_folder.clip import (
     END,

@@ -1,4 +1,4 @@
-"""Thin modules around a folder's networks: their forwards have the names that a bundle uses.
+"""The two halves of an autoencoder.
 
 Scale and shift of latents are inside, so that nothing outside of the graphs knows them.
 """
@@ -12,49 +12,6 @@ from torch import Tensor, nn
 
 LOG_VARIANCE: Final = (-30.0, 20.0)
 """Bounds that the autoencoder's own distribution applies."""
-
-
-class TextDenoiser(nn.Module):
-    """A UNet with cross-attention to the hidden states of a text encoder."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, latent: Tensor, time: Tensor, hidden_states: Tensor) -> Tensor:
-        """(B, C, H, W), (B,), (B, L, width) -> (B, C, H, W)."""
-        result: tuple[Tensor] = self.network(
-            latent, time, encoder_hidden_states=hidden_states, return_dict=False
-        )
-        return result[0]
-
-
-class ClassDenoiser(nn.Module):
-    """A diffusion transformer with a class label; its output may have a variance, too."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, latent: Tensor, time: Tensor, label: Tensor) -> Tensor:
-        """(B, C, H, W), (B,), (B,) -> (B, C or 2 C, H, W)."""
-        result: tuple[Tensor] = self.network(
-            latent, timestep=time, class_labels=label, return_dict=False
-        )
-        return result[0]
-
-
-class TextStates(nn.Module):
-    """A text encoder's last hidden state, after its final norm."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, token_ids: Tensor) -> Tensor:
-        """(B, L) -> (B, L, width)."""
-        states: Tensor = self.network(input_ids=token_ids).last_hidden_state
-        return states
 
 
 class Decoder(nn.Module):

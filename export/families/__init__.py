@@ -1,0 +1,1 @@
+"""Which models a folder may hold: a file for each family, and for each piece of a card."""

@@ -1,0 +1,1 @@
+"""Thin torch modules around networks: their forwards have the port names of a bundle."""

@@ -1,0 +1,14 @@
+"""Texts of a folder as an error may repeat them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SHOWN: Final = 80
+"""Characters of a foreign text that an error repeats."""
+
+
+def shown(value: object) -> str:
+    """A foreign value as an error may repeat it: short, and without control characters."""
+    text = ascii(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
