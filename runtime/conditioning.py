@@ -1,80 +1,35 @@
 """From what a request says to the values that each branch's lane is fed.
 
-`plan_conditions` runs where the request is made: it validates and tokenises. What a text encoder
-makes of the tokens is filled in later, by `Conditions.fill`, once an engine has run.
+`plan_conditions` runs where the request is made: it validates and tokenises. Engines run later, for
+`Conditions.fill`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denoisert.runtime.bundle.condition import FROM_TEXT, ConditionInput, Source, TextEncoder
+from denoisert.runtime.conditions import Conditions, Lane
 from denoisert.runtime.errors import EngineError, Incompatible, InvalidInput
+from denoisert.runtime.measures import Measures, Size, read_measures
 from denoisert.runtime.request import Condition, Value
 from denoisert.runtime.text.tokenizer import Prompt, Tokenizer
 from denoisert.runtime.values import input_value, null_value
 
 Array = NDArray[Any]
-Encode = Callable[[Prompt], Mapping[str, Array]]
 
-SERVED = (Source.CLASS_LABEL, Source.EXTERNAL_ARRAY, Source.ZEROS, *FROM_TEXT)
+REPAINTED = (Source.MASK, Source.EXTERNAL_PICTURE)
+SHOWN = (Source.SIZES, *REPAINTED)
+"""Sources that follow from the request's size and start instead of its condition."""
+SERVED = (Source.CLASS_LABEL, Source.EXTERNAL_ARRAY, Source.ZEROS, *FROM_TEXT, *SHOWN)
 CONDITIONS = 2
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lane:
-    """What one condition feeds to its lanes.
-
-    Args:
-        given: denoiser input -> values that are known already.
-        told: (denoiser input, prompt) of those that wait for a text encoder.
-    """
-
-    given: Mapping[str, Array]
-    told: tuple[tuple[ConditionInput, Prompt], ...] = ()
-
-    def fill(self, encoded: Mapping[Prompt, Mapping[str, Array]]) -> dict[str, Array]:
-        """All values, denoiser input -> array."""
-        told = {entry.name: _fitted(entry, encoded[prompt]) for entry, prompt in self.told}
-        return {**self.given, **told}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Conditions:
-    """The conditions of one request, validated and tokenised.
-
-    Args:
-        lanes: cond, then uncond where the guidance asks for it.
-        notes: what the user should know, such as a prompt that was cut.
-    """
-
-    lanes: tuple[Lane, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def prompts(self) -> tuple[Prompt, ...]:
-        """What has to be encoded, each once."""
-        return tuple(dict.fromkeys(prompt for lane in self.lanes for _, prompt in lane.told))
-
-    def fill(self, encode: Encode) -> tuple[Mapping[str, Array], ...]:
-        """The values of one lane per condition.
-
-        Args:
-            encode: gives the text encoder's outputs of a prompt; called once per prompt.
-
-        Returns:
-            Per condition, denoiser input -> values.
-
-        Raises:
-            EngineError: a text encoder's output does not fit the denoiser's input.
-        """
-        encoded = {prompt: encode(prompt) for prompt in self.prompts}
-        return tuple(lane.fill(encoded) for lane in self.lanes)
+PROMPT = "prompt"
+"""In a mapping, the prompt of every text encoder that is not named itself."""
 
 
 def check_sources(inputs: tuple[ConditionInput, ...]) -> None:
@@ -88,8 +43,14 @@ def check_sources(inputs: tuple[ConditionInput, ...]) -> None:
             served = ", ".join(source.value for source in SERVED)
             raise Incompatible(
                 f"input {entry.name!r} is fed from {entry.source.value!r}; this version feeds "
-                f"{served}."
+                f"{served}. A scalar of the table is named in network.scalars instead."
             )
+    shown = [entry.name for entry in inputs if entry.source in REPAINTED]
+    if shown and len({entry.source for entry in inputs if entry.source in REPAINTED}) == 1:
+        raise Incompatible(
+            f"inputs {_names(shown)}: this version shows a network a mask and the picture without "
+            "what it hides, both or none."
+        )
 
 
 def plan_conditions(
@@ -98,6 +59,9 @@ def plan_conditions(
     tokenizers: Mapping[str, Tokenizer],
     condition: Condition,
     count: int,
+    *,
+    size: Size | None = None,
+    mask: Array | None = None,
 ) -> Conditions:
     """Validate what a request says, and tokenise its prompts.
 
@@ -107,25 +71,35 @@ def plan_conditions(
         tokenizers: by the name of the text encoder.
         condition: what the request says.
         count: conditions that the table names, 1 or 2.
+        size: (height, width) in pixels; None of a state without pixels.
+        mask: (h, w) of the latent, 1 where it is repainted, or None.
 
     Returns:
         One lane per condition.
 
     Raises:
-        InvalidInput: a prompt, label or array that the network cannot be told, or more conditions
-            than a request has.
+        InvalidInput: a prompt, label, array or number that the network cannot be told, no mask for
+            a network that repaints, or more conditions than a request has.
     """
     if count > CONDITIONS:
         raise InvalidInput(
             f"the guidance asks for {count} conditions; a request has {CONDITIONS}, positive and "
             "negative."
         )
-    said = [_Said.of(inputs, texts, tokenizers, condition.positive)]
-    if count > 1 and condition.negative is not None:
-        said.append(_Said.of(inputs, texts, tokenizers, condition.negative))
-    lanes = [_lane(inputs, each) for each in said]
+    own, positive = read_measures(inputs, condition.positive)
+    others, negative = read_measures(inputs, condition.negative)
+    spoken = tuple(entry for entry in inputs if entry.source not in SHOWN)
+    said = [_Said.of(spoken, texts, tokenizers, positive)]
+    if count > 1 and negative is not None:
+        said.append(_Said.of(spoken, texts, tokenizers, negative))
+    lanes = [_lane(spoken, each) for each in said]
     if count > len(said):
-        lanes.append(_null_lane(inputs, texts, tokenizers))
+        lanes.append(_null_lane(spoken, texts, tokenizers))
+    measures = (Measures(size, own), Measures(size, others, uncond_of=own))
+    lanes = [
+        _seen(lane, inputs, each.values(inputs), mask)
+        for lane, each in zip(lanes, measures, strict=False)
+    ]
     notes = [
         note
         for what, each in zip(("prompt", "negative prompt"), said, strict=False)
@@ -159,6 +133,9 @@ class _Said:
 def _by_name(prompted: list[str], others: list[str], value: Value) -> Mapping[str, Any]:
     """What was said, by text encoder and denoiser input; one prompt goes to every encoder."""
     asked = [*prompted, *others]
+    if isinstance(value, Mapping) and prompted and PROMPT in value:
+        rest = {name: each for name, each in value.items() if name != PROMPT}
+        value = dict.fromkeys(prompted, value[PROMPT]) | rest
     if not isinstance(value, Mapping):
         if others and len(asked) > 1:
             raise InvalidInput(
@@ -198,6 +175,30 @@ def _null_lane(
     return _told(inputs, given, prompts)
 
 
+def _seen(
+    lane: Lane, inputs: tuple[ConditionInput, ...], sizes: Mapping[str, Array], mask: Array | None
+) -> Lane:
+    """The lane with what follows from the request's size and start."""
+    masked = {entry.name: _hidden(entry, mask) for entry in inputs if entry.source is Source.MASK}
+    shown = tuple(entry for entry in inputs if entry.source is Source.EXTERNAL_PICTURE)
+    return replace(lane, given={**lane.given, **sizes, **masked}, shown=shown)
+
+
+def _hidden(entry: ConditionInput, mask: Array | None) -> Array:
+    """The mask as the denoiser takes it."""
+    if mask is None:
+        raise InvalidInput(
+            "this network repaints part of a picture and has to be shown both. Pass "
+            "start=Start(picture, mask=mask), white where it paints."
+        )
+    if entry.shape != (1, *mask.shape):
+        raise EngineError(
+            f"input {entry.name!r} takes a mask of shape {entry.shape}, the latent's is "
+            f"{(1, *mask.shape)}. Compile the model again."
+        )
+    return mask.astype(entry.dtype).reshape(entry.shape)
+
+
 def _told(
     inputs: tuple[ConditionInput, ...], given: dict[str, Array], prompts: Mapping[str, Prompt]
 ) -> Lane:
@@ -216,17 +217,6 @@ def _mask(entry: ConditionInput, prompt: Prompt) -> Array:
             f"{entry.encoder!r} has {mask.size} tokens. Compile the model again."
         )
     return mask.astype(entry.dtype).reshape(entry.shape)
-
-
-def _fitted(entry: ConditionInput, outputs: Mapping[str, Array]) -> Array:
-    """The output of a text encoder as the denoiser takes it."""
-    values = outputs[entry.output]
-    if values.shape != entry.shape:
-        raise EngineError(
-            f"output {entry.output!r} of {entry.encoder!r} is {values.shape}; the denoiser's "
-            f"{entry.name!r} takes {entry.shape}. Compile the model again."
-        )
-    return values.astype(entry.dtype, copy=False)
 
 
 def _cuts(

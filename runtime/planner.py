@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from denoisert.runtime.buffers import checked_buffers, page_bytes
 from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.bundle.sizes import pixel_size
 from denoisert.runtime.codec.coder import Coder
 from denoisert.runtime.codec.encoder import start_picture
 from denoisert.runtime.components import DECODER
-from denoisert.runtime.conditioning import Conditions, plan_conditions
+from denoisert.runtime.conditioning import plan_conditions
+from denoisert.runtime.conditions import Conditions
 from denoisert.runtime.engines.choice import DENOISER
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.errors import InvalidInput, OutOfMemory, OutOfProfile
@@ -142,6 +144,7 @@ class Planner:
             self._tokenizers,
             request.told,
             int(table.condition.max()) + 1,
+            size=pixel_size(self.card, self._denoiser.layout),
         )
         latent, picture = self._start(request.start)
         given = request.start.buffers if request.start else {}

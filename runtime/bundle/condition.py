@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from math import prod
 
+from denoisert.runtime.bundle.measure import Measure
 from denoisert.runtime.errors import InvalidInput
 
 DTYPES = (
@@ -21,6 +23,10 @@ def check_dtype(name: str, dtype: str) -> None:
     """
     if dtype not in DTYPES:
         raise InvalidInput(f"input {name!r} has dtype {dtype!r}; known are {', '.join(DTYPES)}.")
+
+
+TOKEN_IDS = "token_ids"
+"""The input that every text encoder's graph has."""
 
 
 class Source(Enum):
@@ -57,6 +63,7 @@ class ConditionInput:
         labels: names of the classes, empty when they are just numbers.
         encoder: for what comes from text, the name of the text encoder.
         output: the text encoder's graph output; "" for its token mask.
+        measures: for SIZES, the numbers in their order, as many as the shape holds.
     """
 
     name: str
@@ -68,10 +75,12 @@ class ConditionInput:
     labels: tuple[str, ...] = ()
     encoder: str = ""
     output: str = ""
+    measures: tuple[Measure, ...] = ()
 
     def __post_init__(self) -> None:
         check_dtype(self.name, self.dtype)
         self._check_text()
+        self._check_measures()
         if any(size < 1 for size in self.shape):
             raise InvalidInput(f"input {self.name!r} has shape {self.shape}; sizes start at 1.")
         is_label = self.source is Source.CLASS_LABEL
@@ -87,6 +96,16 @@ class ConditionInput:
                 f"input {self.name!r} has {len(self.labels)} labels for {self.classes} classes."
             )
 
+    def _check_measures(self) -> None:
+        wanted = prod(self.shape) if self.source is Source.SIZES else 0
+        named = [measure.quantity.value for measure in self.measures]
+        if len(named) != wanted or len(set(named)) != len(named):
+            raise InvalidInput(
+                f"input {self.name!r} has source {self.source.value}, shape {self.shape} and the "
+                f"measures {named}; sizes have one of its own for each number, every other source "
+                "none."
+            )
+
     def _check_text(self) -> None:
         is_text = self.source in FROM_TEXT
         has_output = is_text and self.source is not Source.TOKEN_MASK
@@ -96,6 +115,20 @@ class ConditionInput:
                 f"output {self.output!r}. What comes from text names its encoder and, but for a "
                 "token_mask, the encoder's graph output; everything else names neither."
             )
+
+
+class Cleaning(Enum):
+    """What happens to a prompt before it is put into the template.
+
+    NONE: nothing. LOWER: small letters, and no white space at either end.
+    """
+
+    NONE = "none"
+    LOWER = "lower"
+
+    def __call__(self, prompt: str) -> str:
+        """The prompt as it is tokenised."""
+        return prompt if self is Cleaning.NONE else prompt.lower().strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +147,9 @@ class TextEncoder:
         pad: token id that fills the rest.
         template: the text that is tokenised, with one {} for the prompt.
         null: prompt of the uncond branch; None where the model was not trained without prompt.
+        cleaning: of the prompt, and of `null`.
+        mask: graph input of the tokens' mask, int64 (lanes, tokens): 1 where there is no padding;
+            "" where the graph takes none.
     """
 
     name: str
@@ -124,8 +160,15 @@ class TextEncoder:
     pad: int = 0
     template: str = "{}"
     null: str | None = ""
+    cleaning: Cleaning = Cleaning.NONE
+    mask: str = ""
 
     def __post_init__(self) -> None:
+        if self.mask == TOKEN_IDS:
+            raise InvalidInput(
+                f"text encoder {self.name!r} calls its mask {TOKEN_IDS!r}, which is the name of "
+                "its other input. Call it token_mask."
+            )
         if self.tokens < 1 or self.room < 1:
             raise InvalidInput(
                 f"text encoder {self.name!r} takes {self.tokens} tokens, of which {len(self.start)}"

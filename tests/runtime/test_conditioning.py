@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from denoisert.runtime.bundle.condition import ConditionInput, Source, TextEncoder
-from denoisert.runtime.conditioning import Conditions, check_sources, plan_conditions
+from denoisert.runtime.conditioning import check_sources, plan_conditions
+from denoisert.runtime.conditions import Conditions
 from denoisert.runtime.errors import EngineError, Incompatible, InvalidInput
 from denoisert.runtime.request import Condition
 from denoisert.runtime.text.tokenizer import Prompt, Tokenizer
@@ -21,7 +22,7 @@ ARRAY = ConditionInput("context", Source.EXTERNAL_ARRAY, "float32", (2, 3), 0, 0
 ZEROS = ConditionInput("unused", Source.ZEROS, "float32", (4,))
 SECOND = replace(TEXT, name="text_encoder_2", null=None)
 OTHER = replace(POOLED, name="other", encoder=SECOND.name)
-RED, GREEN, APPLE = (WORDS.index(word) for word in ("red", "green", "apple"))
+RED, GREEN, APPLE, PEAR = (WORDS.index(word) for word in ("red", "green", "apple", "pear"))
 
 
 def lane_values(
@@ -147,14 +148,19 @@ def test_more_conditions_than_a_request_has() -> None:
         lane_values((LABEL,), Condition(3), 3)
 
 
-@pytest.mark.parametrize(
-    "source",
-    [Source.SIZES, Source.EXTERNAL_PICTURE, Source.MASK, Source.TABLE_SCALAR],
-)
-def test_sources_that_this_version_cannot_feed_are_named(source: Source) -> None:
-    entry = ConditionInput("input", source, "float32", (2,))
-    with pytest.raises(Incompatible, match=source.value):
+def test_sources_that_this_version_cannot_feed_are_named() -> None:
+    entry = ConditionInput("input", Source.TABLE_SCALAR, "float32", (2,))
+    with pytest.raises(Incompatible, match=r"table_scalar.*network\.scalars"):
         check_sources((LABEL, entry))
+
+
+@pytest.mark.parametrize("source", [Source.MASK, Source.EXTERNAL_PICTURE])
+def test_a_mask_and_a_picture_belong_together(source: Source) -> None:
+    entry = ConditionInput("shown", source, "float32", (1, 2, 2))
+    with pytest.raises(Incompatible, match="'shown'.*both or none"):
+        check_sources((LABEL, entry))
+    pair = (Source.MASK, Source.EXTERNAL_PICTURE)
+    check_sources(tuple(replace(entry, name=each.value, source=each) for each in pair))
 
 
 def test_sources_that_it_can() -> None:
@@ -247,6 +253,43 @@ def test_each_text_encoder_may_have_its_own_prompt() -> None:
     assert [prompt.token_ids[1] for prompt in plan.prompts] == [RED, GREEN, APPLE, APPLE]
     with pytest.raises(InvalidInput, match=r"'text_encoder_2'.* are missing"):
         told((TOLD, OTHER), Condition({TEXT.name: "red"}), 1, TEXT, SECOND)
+
+
+def test_a_prompt_for_all_encoders_but_those_with_their_own() -> None:
+    said = {"prompt": "red", SECOND.name: "green"}
+    plan = told((TOLD, OTHER), Condition(said, {"prompt": "pear"}), 2, TEXT, SECOND)
+    assert [prompt.token_ids[1] for prompt in plan.prompts] == [RED, GREEN, PEAR, PEAR]
+    with pytest.raises(InvalidInput, match="'prompt'.* are unknown"):
+        lane_values((LABEL,), Condition({"prompt": "red", "label": 1}), 1)
+
+
+def test_every_encoder_feeds_its_own_inputs() -> None:
+    """Hidden layer, pooled and mask of two encoders, each from the prompt that it was given."""
+    layer = replace(TOLD, name="layer", source=Source.HIDDEN_LAYER)
+    second = [replace(e, name=f"{e.name}_2", encoder=SECOND.name) for e in (layer, POOLED, MASK)]
+    said = {TEXT.name: "red", SECOND.name: "green apple"}
+    (lane,) = told((layer, POOLED, MASK, *second), Condition(said), 1, TEXT, SECOND).fill(encoded)
+    assert lane["layer"][:, 0].tolist() == [1, RED, 2, 0, 0, 0]
+    assert lane["layer_2"][:, 0].tolist() == [1, GREEN, APPLE, 2, 0, 0]
+    assert lane["mask"].tolist() == [1, 1, 1, 0, 0, 0]
+    assert lane["mask_2"].tolist() == [1, 1, 1, 1, 0, 0]
+    assert lane["pooled_2"][0] - lane["pooled"][0] == GREEN + APPLE - RED + 2  # the longer name
+
+
+def test_a_template_is_of_one_encoder() -> None:
+    template = replace(SECOND, template="a {} of", null="")
+    plan = told((TOLD, OTHER), Condition("red"), 2, TEXT, template)
+    ids = [prompt.token_ids[:4] for prompt in plan.prompts]
+    of, a = WORDS.index("of"), WORDS.index("a")
+    assert ids == [(1, RED, 2, 0), (1, a, RED, of), (1, 2, 0, 0), (1, a, of, 2)]
+
+
+def test_one_encoder_may_have_zeros_for_its_null_and_another_a_prompt() -> None:
+    inputs = (replace(TOLD, null=0.0), replace(OTHER, encoder=SECOND.name))
+    plan = told(inputs, Condition("red"), 2, TEXT, replace(SECOND, null="green"))
+    _, uncond = plan.fill(encoded)
+    assert not uncond["hidden_states"].any()
+    assert uncond["other"][0] == 1 + GREEN + 2 + len(SECOND.name)
 
 
 def test_text_beside_a_label_needs_a_mapping() -> None:
