@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from denoisert.export.random_inputs import Arrays, draw_inputs
 from denoisert.runtime.bundle.card import Card, TimeShape
-from denoisert.runtime.bundle.condition import TextEncoder
+from denoisert.runtime.bundle.condition import TOKEN_IDS, TextEncoder
 from denoisert.runtime.bundle.picture import Autoencoder, Picture
 from denoisert.runtime.engines.engine import Port
 from denoisert.runtime.errors import InvalidInput
@@ -30,7 +30,6 @@ STATE_DTYPE: Final = "float32"
 DENOISER: Final = "denoiser"
 DECODER: Final = "decoder"
 ENCODER: Final = "encoder"
-TOKEN_IDS: Final = "token_ids"
 LATENT: Final = "latent"
 PICTURE: Final = "picture"
 MOMENTS: Final = ("mean", "std")
@@ -95,7 +94,7 @@ def denoiser_signature(card: Card) -> Signature:
 
 
 def text_signature(card: Card, text: TextEncoder, vocabulary: int) -> Signature:
-    """Token ids in; every output that a condition of the card reads, out.
+    """Token ids and perhaps their mask in; every output that a condition of the card reads, out.
 
     Args:
         card: its conditions name the outputs and their shapes.
@@ -104,8 +103,9 @@ def text_signature(card: Card, text: TextEncoder, vocabulary: int) -> Signature:
     """
     read = [entry for entry in card.conditions if entry.encoder == text.name and entry.output]
     outputs = dict.fromkeys(_state_port(entry.output, entry.shape) for entry in read)
-    inputs = (Port(TOKEN_IDS, "int64", (LANES, text.tokens)),)
-    draw = partial(_draw_tokens, text.tokens, vocabulary)
+    names = (TOKEN_IDS, *((text.mask,) if text.mask else ()))
+    inputs = tuple(Port(name, "int64", (LANES, text.tokens)) for name in names)
+    draw = partial(_draw_tokens, text, vocabulary)
     return Signature(text.name, inputs, tuple(outputs), draw)
 
 
@@ -145,9 +145,13 @@ def _pixels(coder: Autoencoder) -> Port:
 
 
 def _draw_tokens(
-    tokens: int, vocabulary: int, lanes: int, generator: np.random.Generator
+    text: TextEncoder, vocabulary: int, lanes: int, generator: np.random.Generator
 ) -> Arrays:
-    return {TOKEN_IDS: generator.integers(0, vocabulary, (lanes, tokens))}
+    drawn = {TOKEN_IDS: generator.integers(0, vocabulary, (lanes, text.tokens))}
+    if text.mask:
+        filled = generator.integers(1, text.tokens + 1, (lanes, 1))
+        drawn[text.mask] = (np.arange(text.tokens) < filled).astype(np.int64)
+    return drawn
 
 
 def _draw_normal(port: Port, lanes: int, generator: np.random.Generator) -> Arrays:

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from denoisert.runtime.bundle.condition import ConditionInput, TextEncoder
+from denoisert.runtime.bundle.condition import TOKEN_IDS, ConditionInput, TextEncoder
 from denoisert.runtime.engines.engine import Engine, Port
 from denoisert.runtime.engines.rows import RowCalls, check_ports
 from denoisert.runtime.text.cache import Encoded, PromptCache
 from denoisert.runtime.text.tokenizer import Prompt
 
-TOKEN_IDS = "token_ids"
 LANES = 16
 
 
@@ -21,7 +20,7 @@ class PromptEncoder:
     """The graph of one text encoder, for one thread at a time.
 
     Args:
-        engine: takes `token_ids`, int64 (lanes, L).
+        engine: takes `token_ids`, int64 (lanes, L), and the mask that the card names.
         text: the text encoder on the card.
         outputs: graph outputs that the denoiser is fed from.
 
@@ -32,8 +31,9 @@ class PromptEncoder:
     def __init__(self, engine: Engine, text: TextEncoder, outputs: Iterable[str]) -> None:
         self.text = text
         self._outputs = tuple(outputs)
-        takes = Port(TOKEN_IDS, "int64", ("lanes", text.tokens))
-        check_ports(engine, text.name, (takes,), self._outputs)
+        names = (TOKEN_IDS, *((text.mask,) if text.mask else ()))
+        takes = tuple(Port(name, "int64", ("lanes", text.tokens)) for name in names)
+        check_ports(engine, text.name, takes, self._outputs)
         self._calls = RowCalls(engine, LANES)
 
     def encode(self, prompts: Sequence[Prompt]) -> list[dict[str, NDArray[np.float32]]]:
@@ -52,8 +52,10 @@ class PromptEncoder:
         encoded: list[dict[str, NDArray[np.float32]]] = []
         for first in range(0, len(prompts), self._calls.largest):
             chunk = prompts[first : first + self._calls.largest]
-            token_ids = np.array([prompt.token_ids for prompt in chunk], np.int64)
-            found = self._calls.run({TOKEN_IDS: token_ids})
+            given = {TOKEN_IDS: np.array([prompt.token_ids for prompt in chunk], np.int64)}
+            if self.text.mask:
+                given[self.text.mask] = np.array([prompt.mask for prompt in chunk], np.int64)
+            found = self._calls.run(given)
             encoded += [
                 {name: found[name][row].copy() for name in self._outputs}
                 for row in range(len(chunk))

@@ -25,6 +25,12 @@ class Prompt:
     filled: int
     dropped: int = field(default=0, compare=False)
 
+    @property
+    def mask(self) -> tuple[int, ...]:
+        """1 for each of the L tokens that is no padding, 0 for the others, which stand last."""
+        padding = len(self.token_ids) - self.filled
+        return (1,) * self.filled + (0,) * padding
+
 
 class Tokenizer:
     """The tokenizer of one text encoder; may be called from several threads.
@@ -56,7 +62,7 @@ class Tokenizer:
         self.text = text
 
     def encode(self, prompt: str) -> Prompt:
-        """Tokenise a prompt, cut it to the graph's length and fill it up.
+        """Clean and tokenise a prompt, cut it to the graph's length and fill it up.
 
         Args:
             prompt: text of any length, without lone surrogates.
@@ -68,7 +74,7 @@ class Tokenizer:
             InvalidInput: no text, or text that is no valid Unicode.
         """
         text = self.text
-        filled = text.template.replace("{}", _checked(prompt))
+        filled = text.template.replace("{}", text.cleaning(_checked(prompt)))
         # `encode` would hold the interpreter's lock, for seconds where a prompt is very long.
         (found,) = self._model.encode_batch_fast([filled], add_special_tokens=False)
         ids = found.ids

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from denoisert.runtime.errors import EngineError
 from denoisert.runtime.text.cache import PromptCache
 from denoisert.runtime.text.encoder import PromptEncoder, Texts, outputs_of
 from denoisert.runtime.text.tokenizer import Prompt
-from tests.runtime.coders import MASK, POOLED, TEXT, TOKENS, TOLD, WIDTH, WORDS, text_graph
+from tests.runtime.coders import MASK, POOLED, TEXT, TOKENS, TOLD, WIDTH, WORDS, Graph, text_graph
+from tests.runtime.networks import OPSET
 from tests.runtime.spies import Spy
 
 OUTPUTS = outputs_of(TEXT, (TOLD, POOLED, MASK))
@@ -21,6 +23,22 @@ OUTPUTS = outputs_of(TEXT, (TOLD, POOLED, MASK))
 def drawn(count: int, seed: int = 0) -> list[Prompt]:
     ids = np.random.default_rng(seed).integers(0, len(WORDS), (count, TOKENS)).tolist()
     return [Prompt(TEXT.name, tuple(row), TOKENS) for row in ids]
+
+
+def masked_graph() -> Graph:
+    """h = token_ids token_mask."""
+    nodes = [
+        helper.make_node("Mul", ["token_ids", "token_mask"], ["kept"]),
+        helper.make_node("Cast", ["kept"], ["h"], to=TensorProto.FLOAT),
+    ]
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["lanes", TOKENS])
+        for name in ("token_ids", "token_mask")
+    ]
+    outputs = [helper.make_tensor_value_info("h", TensorProto.FLOAT, ["lanes", TOKENS])]
+    graph = helper.make_graph(nodes, "masked", inputs, outputs)
+    opset = [helper.make_opsetid("", OPSET)]
+    return Graph(helper.make_model(graph, opset_imports=opset, ir_version=9))
 
 
 @pytest.fixture
@@ -62,6 +80,23 @@ def test_a_prompt_alone_and_in_a_batch_is_the_same_bit_for_bit(
         (alone,) = encoder.encode([prompt])
         for name in OUTPUTS:
             np.testing.assert_array_equal(found[name], alone[name])
+
+
+def test_the_mask_is_fed_where_the_card_names_one(tmp_path: Path) -> None:
+    text = replace(TEXT, mask="token_mask")
+    masked = PromptEncoder(masked_graph().engine(tmp_path, "masked"), text, ("h",))
+    (drawn_one,) = drawn(1)
+    for filled in (1, 3, TOKENS):
+        (found,) = masked.encode([replace(drawn_one, filled=filled)])
+        wanted = np.where(np.arange(TOKENS) < filled, drawn_one.token_ids, 0)
+        np.testing.assert_array_equal(found["h"], wanted.astype(np.float32))
+
+
+def test_a_graph_with_or_without_a_mask_against_its_card(tmp_path: Path, spy: Spy) -> None:
+    with pytest.raises(EngineError, match="token_mask"):
+        PromptEncoder(spy, replace(TEXT, mask="token_mask"), OUTPUTS)
+    with pytest.raises(EngineError, match="token_mask"):
+        PromptEncoder(masked_graph().engine(tmp_path, "masked"), TEXT, ("h",))
 
 
 def test_a_later_call_leaves_earlier_values_alone(encoder: PromptEncoder) -> None:

@@ -10,6 +10,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 
+from denoisert.runtime.bundle.condition import Cleaning
 from denoisert.runtime.errors import Incompatible, InvalidInput
 from denoisert.runtime.text.tokenizer import Prompt, Tokenizer
 from tests.runtime.coders import TEXT, TOKENS, WORDS, tokenizer_json
@@ -39,6 +40,14 @@ def test_a_long_prompt_is_cut_before_its_end(
     assert len(found.token_ids) == TOKENS
 
 
+@pytest.mark.parametrize("words", [0, 1, 3, 4, 9])
+def test_the_mask_is_1_but_for_the_padding(tokenizer: Tokenizer, words: int) -> None:
+    found = tokenizer.encode(" ".join(["red"] * words))
+    expected = [number != 0 for number in found.token_ids]  # 0 is the padding, and no word
+    assert list(found.mask) == expected
+    assert len(found.mask) == TOKENS
+
+
 def test_what_was_cut_off_does_not_make_another_prompt(tokenizer: Tokenizer) -> None:
     short, long = (tokenizer.encode(" ".join(["red"] * n)) for n in (4, 9))
     assert short == long
@@ -51,6 +60,22 @@ def test_the_template_stands_around_the_prompt() -> None:
     found = Tokenizer(tokenizer_json(), text).encode("red")
     assert found.token_ids[1:5] == tuple(WORDS.index(word) for word in ("a", "red", ",", "of"))
     assert found.dropped == 1
+
+
+@pytest.mark.parametrize(
+    "prompt", ["Red APPLE", "  red apple\n", "\u3000\x1cRED\tapple\x1f ", "RED\u2028APPLE"]
+)
+def test_a_prompt_in_small_letters(tokenizer: Tokenizer, prompt: str) -> None:
+    lower = Tokenizer(tokenizer_json(), replace(TEXT, cleaning=Cleaning.LOWER))
+    assert lower.encode(prompt) == tokenizer.encode("red apple")
+
+
+def test_small_letters_are_those_of_the_whole_text() -> None:
+    """A sigma that ends a word becomes another letter than one inside."""
+    small, other = "\u03c3\u03b1\u03c2", "\u03c3\u03b1\u03c3"
+    text = replace(TEXT, cleaning=Cleaning.LOWER, template="A {}")
+    found = Tokenizer(tokenizer_json((*WORDS, small, other)), text).encode(" \u03a3\u0391\u03a3")
+    assert found.token_ids[1:3] == (UNKNOWN, len(WORDS))  # the template stays as it is
 
 
 def test_braces_in_a_prompt_are_just_text() -> None:
