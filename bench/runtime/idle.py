@@ -40,6 +40,10 @@ class IdleEngine:
         )
         return IdleCall()
 
+    def at(self, sizes: Mapping[str, int]) -> IdleEngine:
+        """Every size is fixed."""
+        return self
+
     def close(self) -> None:
         """Nothing to give back."""
 

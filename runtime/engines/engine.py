@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Protocol
 
 import numpy as np
 
-from denoisert.runtime.errors import BuildError
+from denoisert.runtime.errors import BuildError, OutOfProfile
 
 Buffer = Any
 """A NumPy array, or a tensor on an engine's device."""
@@ -24,15 +24,35 @@ class Port:
     Args:
         name: graph name.
         dtype: NumPy name, for example "float32"; or "bfloat16", which NumPy has not.
-        dims: sizes; a string names a dimension that may vary.
+        dims: sizes; a string names a dimension that may vary: the lanes, and after them the sizes
+            that `at` fixes.
     """
 
     name: str
     dtype: str
     dims: tuple[int | str, ...]
 
+    @property
+    def open_axes(self) -> tuple[str, ...]:
+        """Names of the sizes that are not fixed yet."""
+        return tuple(size for size in self.dims[1:] if isinstance(size, str))
+
+    def at(self, sizes: Mapping[str, int]) -> Port:
+        """The port with these sizes fixed; the lanes, and names it does not have, stay."""
+        fixed = (sizes.get(size, size) if isinstance(size, str) else size for size in self.dims[1:])
+        return replace(self, dims=(*self.dims[:1], *fixed))
+
     def shape(self, lanes: int) -> tuple[int, ...]:
-        """Dimensions for a number of lanes: a named first dimension becomes `lanes`."""
+        """Dimensions for a number of lanes: a named first dimension becomes `lanes`.
+
+        Raises:
+            OutOfProfile: a size is not fixed.
+        """
+        if self.open_axes:
+            raise OutOfProfile(
+                f"{self.name} has dimensions {self.dims}, so its shape is not known. Fix "
+                f"{', '.join(self.open_axes)} by `Engine.at`."
+            )
         head = (lanes,) if self.dims and isinstance(self.dims[0], str) else self.dims[:1]
         return tuple(int(size) for size in (*head, *self.dims[1:]))
 
@@ -82,9 +102,47 @@ class Engine(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Release the engine; bound calls are dead afterwards."""
+    def at(self, sizes: Mapping[str, int]) -> Engine:
+        """The same engine, weights and session with the sizes of named axes fixed.
+
+        Args:
+            sizes: name of an axis -> its length; names that no port has are passed over.
+
+        Returns:
+            This engine where nothing is left to fix. Closing either closes both.
+        """
         ...
+
+    def close(self) -> None:
+        """Release the engine; bound calls are dead afterwards. Twice is harmless."""
+        ...
+
+
+def fixed(engine: Engine, sizes: Mapping[str, int], component: str) -> Engine:
+    """An engine at the sizes that its card says, with no axis left open.
+
+    Args:
+        engine: of a graph that may have named axes.
+        sizes: name of an axis -> its length.
+        component: of the bundle, for the message.
+
+    Raises:
+        BuildError: the graph has a named axis that its card does not speak of.
+    """
+    found = engine.at(sizes)
+    left = {axis for port in (*found.inputs, *found.outputs) for axis in port.open_axes}
+    if left:
+        raise BuildError(
+            f"the axes {', '.join(sorted(left))} of {component!r} may have any length; its card "
+            f"fixes {', '.join(sizes) or 'none'}, and beside those only the first dimension may "
+            "vary. Compile the model again, at the sizes that are wanted."
+        )
+    return found
+
+
+def ports_at(ports: Sequence[Port], sizes: Mapping[str, int]) -> tuple[Port, ...]:
+    """Ports with these sizes fixed."""
+    return tuple(port.at(sizes) for port in ports)
 
 
 def lane_buckets(outputs: Sequence[Port], largest: int) -> tuple[int, ...]:

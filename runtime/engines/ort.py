@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
-from denoisert.runtime.engines.engine import Buffer, Port, lane_buckets
+from denoisert.runtime.engines.engine import Buffer, Port, lane_buckets, ports_at
 from denoisert.runtime.errors import BuildError, EngineError, FellBack, OutOfProfile
 
 PROVIDER = "CPUExecutionProvider"
@@ -62,12 +63,18 @@ class OrtBound:
             raise EngineError(f"ONNX Runtime failed while running: {error}") from error
 
 
+class Opened:
+    """The session that an engine shares with itself at other sizes; None once it is closed."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self.session: onnxruntime.InferenceSession | None = session
+
+
 class OrtEngine:
     """One ONNX graph in an ONNX Runtime session.
 
     A graph with a dynamic first dimension is served at any lane count up to 16; one with a fixed
-    first dimension
-    at that count only.
+    first dimension at that count only. Further named dimensions are fixed by `at`.
 
     Args:
         graph: the ONNX file.
@@ -100,7 +107,7 @@ class OrtEngine:
             )
         self.inputs = _ports(session.get_inputs())
         self.outputs = _ports(session.get_outputs())
-        self._session: onnxruntime.InferenceSession | None = session
+        self._opened = Opened(session)
         self.buckets = lane_buckets(self.outputs, LARGEST_BUCKET)
 
     def workspace_bytes(self, bucket: int) -> int:
@@ -111,17 +118,18 @@ class OrtEngine:
         """Fix the buffers of one call; see `Engine.bind`.
 
         Raises:
-            OutOfProfile: the bucket does not exist, or a buffer is missing or has another shape or
-                dtype.
+            OutOfProfile: the bucket does not exist, a size is not fixed, or a buffer is missing or
+                has another shape or dtype.
             EngineError: the engine is closed.
         """
-        if self._session is None:
+        session = self._opened.session
+        if session is None:
             raise EngineError("the engine is closed. Load it again.")
         if bucket not in self.buckets:
             raise OutOfProfile(
                 f"{bucket} lanes asked for, the engine is compiled for {self.buckets}."
             )
-        binding = self._session.io_binding()
+        binding = session.io_binding()
         for port in (*self.inputs, *self.outputs):
             _check_buffer(port, bucket, buffers)
         for port in self.inputs:
@@ -133,11 +141,20 @@ class OrtEngine:
             binding.bind_output(
                 port.name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data
             )
-        return OrtBound(self._session, binding)
+        return OrtBound(session, binding)
+
+    def at(self, sizes: Mapping[str, int]) -> OrtEngine:
+        """The same session with the sizes of named axes fixed; see `Engine.at`."""
+        ports = ports_at(self.inputs, sizes), ports_at(self.outputs, sizes)
+        if ports == (self.inputs, self.outputs):
+            return self
+        view = copy(self)
+        view.inputs, view.outputs = ports
+        return view
 
     def close(self) -> None:
-        """Release the session; it goes with its last bound call. Twice is harmless."""
-        self._session = None
+        """Release the session, at every size; it goes with its last bound call."""
+        self._opened.session = None
 
 
 def _ports(nodes: list[onnxruntime.NodeArg]) -> tuple[Port, ...]:
@@ -145,10 +162,10 @@ def _ports(nodes: list[onnxruntime.NodeArg]) -> tuple[Port, ...]:
     for node in nodes:
         if node.type not in DTYPES:
             raise BuildError(f"{node.name} is a {node.type}; DenoiseRT feeds {sorted(DTYPES)}.")
-        if not all(isinstance(size, int) for size in node.shape[1:]):
+        if None in node.shape[1:]:
             raise BuildError(
-                f"{node.name} has shape {node.shape}; only the first dimension may vary. Compile "
-                "the model at one size."
+                f"{node.name} has shape {node.shape}; beside the first dimension only those with a "
+                "name may vary. Compile the model again."
             )
         dims = (size if isinstance(size, int) else size or LANES for size in node.shape)
         ports.append(Port(node.name, DTYPES[node.type], tuple(dims)))

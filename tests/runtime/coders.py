@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -115,18 +116,17 @@ class Painter:
         )
         return mean, np.exp(0.1 * spread)
 
-    def decoder_graph(self, tile: tuple[int, int], lanes: int | str = "lanes") -> Graph:
+    def decoder_graph(self, tile: Sequence[int | str], lanes: int | str = "lanes") -> Graph:
         nodes = [
             helper.make_node("ConvTranspose", ["latent", "k"], ["raw"], strides=[FACTOR, FACTOR]),
             helper.make_node("Tanh", ["raw"], ["picture"]),
         ]
-        height, width = tile
         inputs = [helper.make_tensor_value_info("latent", FLOAT, [lanes, CHANNELS, *tile])]
-        shape = [lanes, 3, height * FACTOR, width * FACTOR]
+        shape = [lanes, 3, *map(_pixels, tile)]
         outputs = [helper.make_tensor_value_info("picture", FLOAT, shape)]
         return Graph(_model(nodes, inputs, outputs, {"k": self.decoder}))
 
-    def encoder_graph(self, tile: tuple[int, int], lanes: int | str = "lanes") -> Graph:
+    def encoder_graph(self, tile: Sequence[int | str], lanes: int | str = "lanes") -> Graph:
         stride = {"strides": [FACTOR, FACTOR]}
         nodes = [
             helper.make_node("Conv", ["picture", "m"], ["mean"], **stride),
@@ -134,8 +134,7 @@ class Painter:
             helper.make_node("Mul", ["raw", "tenth"], ["log"]),
             helper.make_node("Exp", ["log"], ["std"]),
         ]
-        height, width = tile
-        shape = [lanes, 3, height * FACTOR, width * FACTOR]
+        shape = [lanes, 3, *map(_pixels, tile)]
         inputs = [helper.make_tensor_value_info("picture", FLOAT, shape)]
         outputs = [
             helper.make_tensor_value_info(name, FLOAT, [lanes, CHANNELS, *tile])
@@ -143,6 +142,11 @@ class Painter:
         ]
         weights = {"m": self.mean, "s": self.spread, "tenth": np.float32(0.1)}
         return Graph(_model(nodes, inputs, outputs, weights))
+
+
+def _pixels(size: int | str) -> int | str:
+    """The picture's axis beside a latent's: more of it, or its name."""
+    return f"picture_{size}" if isinstance(size, str) else size * FACTOR
 
 
 def coder_card(

@@ -1,6 +1,7 @@
 """An engine that counts and fails on request, and the short way through a pool."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 
 import numpy as np
 
@@ -39,6 +40,15 @@ class Spy:
     def bind(self, bucket: int, buffers: Mapping[str, np.ndarray]):
         self.binds.append((bucket, buffers[self.inputs[0].name].ctypes.data))
         return _SpiedCall(self, bucket, self.engine.bind(bucket, buffers), buffers)
+
+    def at(self, sizes: Mapping[str, int]) -> "Spy":
+        """A spy on the engine at these sizes; it counts with this one."""
+        engine = self.engine.at(sizes)
+        if engine is self.engine:
+            return self
+        view = copy(self)
+        view.engine, view.inputs, view.outputs = engine, engine.inputs, engine.outputs
+        return view
 
     def close(self) -> None:
         self.is_closed = True

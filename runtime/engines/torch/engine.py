@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
-from threading import Lock, local
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from denoisert.runtime.engines.engine import Port, lane_buckets
+from denoisert.runtime.engines.engine import lane_buckets, ports_at
 from denoisert.runtime.engines.torch.bound import Binder, TorchBound, reported
 from denoisert.runtime.engines.torch.buffers import AnyBuffer, place_buffers
 from denoisert.runtime.engines.torch.function import TorchFunction
 from denoisert.runtime.engines.torch.fusion import fuse
-from denoisert.runtime.engines.torch.graph import Graph
-from denoisert.runtime.engines.torch.plan import Plan, plan
+from denoisert.runtime.engines.torch.plan import Plan
+from denoisert.runtime.engines.torch.plans import Plans, Ports
 from denoisert.runtime.engines.torch.precision import Precision
-from denoisert.runtime.engines.torch.program import fold, specialise
+from denoisert.runtime.engines.torch.program import fold
 from denoisert.runtime.engines.torch.reader import read_graph
-from denoisert.runtime.errors import BuildError, EngineError, OutOfProfile
+from denoisert.runtime.errors import BuildError, OutOfProfile
 
 LARGEST_BUCKET: Final = 16
 
@@ -31,9 +32,10 @@ class TorchEngine:
     """One ONNX graph, executed by torch.
 
     A graph with a dynamic first dimension is served at any lane count up to 16; one with a fixed
-    first dimension at that count only. Each count is specialised when it is first used: shapes are
-    folded, and what torch can write into given memory has its place in an arena. Calls that one
-    thread binds share it, so they run one after the other.
+    first dimension at that count only. Further named dimensions are fixed by `at`. Each count and
+    size is specialised when it is first used: shapes are folded, and what torch can write into
+    given memory has its place in an arena. Calls that one thread binds at one size share it, so
+    they run one after the other.
     Convolution, attention and normalisation have no such form in torch: their results come from
     torch's allocator, which under a captured CUDA graph is the graph's own pool.
 
@@ -51,24 +53,21 @@ class TorchEngine:
     def __init__(
         self, graph: Path, weights_root: Path, *, device: str = "cpu", dtype: str = "float32"
     ) -> None:
-        self._precision = Precision.named(dtype)
+        precision = Precision.named(dtype)
         self._device = _usable(device)
-        self._graph: Graph | None = fuse(fold(read_graph(graph, weights_root)))
+        read = fuse(fold(read_graph(graph, weights_root)))
         self.device = str(self._device)
-        self.inputs, self.outputs = self._precision.ports(self._graph)
+        self.inputs, self.outputs = precision.ports(read)
         self.buckets = lane_buckets(self.outputs, LARGEST_BUCKET)
-        self._constants: dict[tuple[str, int], Tensor] = {}  # on the device; 0 serves all buckets
-        self._plans: dict[int, Plan] = {}
-        self._lock = Lock()
-        self._own = local()
+        self._plans = Plans(read, precision, self._device)
 
     def workspace_bytes(self, bucket: int) -> int:
         """The arena of a bound call; what torch's allocator serves comes on top.
 
-        Calls that one thread binds share the largest of their arenas.
+        Calls that one thread binds at one size share the largest of their arenas.
 
         Raises:
-            OutOfProfile: the bucket does not exist.
+            OutOfProfile: the bucket does not exist, or a size is not fixed.
             EngineError: the engine is closed.
         """
         return self.plan(bucket).arena_bytes
@@ -77,12 +76,11 @@ class TorchEngine:
         """The calls at a number of lanes and where their results lie.
 
         Raises:
-            OutOfProfile: the bucket does not exist.
+            OutOfProfile: the bucket does not exist, or a size is not fixed.
             EngineError: the engine is closed.
             BuildError: an operator cannot take its inputs, or a shape depends on values.
         """
-        with self._lock:
-            return self._plan(bucket)
+        return self._plans.plan(*self._ports(bucket))
 
     def bind(self, bucket: int, buffers: Mapping[str, AnyBuffer]) -> TorchBound:
         """Fix the buffers of one call; see `Engine.bind`.
@@ -93,16 +91,16 @@ class TorchEngine:
                 used in place on a CPU, copied in and out by each run on another device.
 
         Raises:
-            OutOfProfile: the bucket does not exist, or a buffer is missing or has another shape,
-                dtype, device or layout.
+            OutOfProfile: the bucket does not exist, a size is not fixed, or a buffer is missing or
+                has another shape, dtype, device or layout.
             EngineError: the engine is closed, or torch failed.
             OutOfMemory: the weights or the arena do not fit on the device.
             BuildError: an operator cannot take its inputs, or a shape depends on values.
         """
         with reported("binding"):
-            found, constants = self._ready(bucket)
+            found, constants = self._plans.ready(*self._ports(bucket))
             placed = place_buffers(self.inputs, self.outputs, bucket, buffers, self._device)
-            arena = self._arena(found.arena_bytes)
+            arena = self._plans.arena(self.inputs, found.arena_bytes)
             given = {name: placed.tensors[name] for name in found.program.inputs}
             shown = {port.name: placed.tensors[port.name] for port in self.outputs}
             actions = Binder(found, constants | given, shown, arena).actions()
@@ -119,54 +117,37 @@ class TorchEngine:
             Port name -> tensor to port name -> new tensor, on the engine's device.
 
         Raises:
-            OutOfProfile: the bucket does not exist.
+            OutOfProfile: the bucket does not exist, or a size is not fixed.
             EngineError: the engine is closed.
             BuildError: an operator cannot take its inputs, or a shape depends on values.
         """
-        found, constants = self._ready(bucket)
+        found, constants = self._plans.ready(*self._ports(bucket))
         function = TorchFunction(found.program, constants)
         if not backend:
             return function
         compiled: Function = torch.compile(function, fullgraph=True, dynamic=False, backend=backend)
         return compiled
 
+    def at(self, sizes: Mapping[str, int]) -> TorchEngine:
+        """The same weights with the sizes of named axes fixed; see `Engine.at`."""
+        ports = ports_at(self.inputs, sizes), ports_at(self.outputs, sizes)
+        if ports == (self.inputs, self.outputs):
+            return self
+        view = copy(self)
+        view.inputs, view.outputs = ports
+        return view
+
     def close(self) -> None:
-        """Release the weights; they go with the last bound call. Twice is harmless."""
-        with self._lock:
-            self._graph = None
-            self._constants, self._plans, self._own = {}, {}, local()
+        """Release the weights, at every size; they go with the last bound call."""
+        self._plans.close()
 
-    def _arena(self, nbytes: int) -> Tensor:
-        """This thread's arena, a larger one where it does not suffice."""
-        known: Tensor | None = getattr(self._own, "arena", None)
-        if known is None or known.numel() < nbytes:
-            known = torch.empty(nbytes, dtype=torch.uint8, device=self._device)
-            self._own.arena = known
-        return known[:nbytes]
-
-    def _ready(self, bucket: int) -> tuple[Plan, dict[str, Tensor]]:
-        """A plan and its constants on the device."""
-        with self._lock:
-            found = self._plan(bucket)
-            constants = found.program.constants
-            keys = {name: (name, 0 if c.is_shared else bucket) for name, c in constants.items()}
-            for name, key in keys.items():
-                if key not in self._constants:
-                    self._constants[key] = constants[name].on(self._device)
-            return found, {name: self._constants[key] for name, key in keys.items()}
-
-    def _plan(self, bucket: int) -> Plan:
-        if self._graph is None:
-            raise EngineError("the engine is closed. Load it again.")
+    def _ports(self, bucket: int) -> tuple[Ports, Ports]:
+        """Inputs and outputs at a number of lanes."""
         if bucket not in self.buckets:
             raise OutOfProfile(
                 f"{bucket} lanes asked for, the engine is compiled for {self.buckets}."
             )
-        if bucket not in self._plans:
-            inputs, outputs = (_at(ports, bucket) for ports in (self.inputs, self.outputs))
-            program = specialise(self._graph, inputs, outputs, self._precision)
-            self._plans[bucket] = plan(program)
-        return self._plans[bucket]
+        return _at(self.inputs, bucket), _at(self.outputs, bucket)
 
 
 def _usable(name: str) -> torch.device:
@@ -177,5 +158,5 @@ def _usable(name: str) -> torch.device:
         raise BuildError(f"device {name!r} asked for; torch cannot use it: {error}") from error
 
 
-def _at(ports: tuple[Port, ...], bucket: int) -> tuple[Port, ...]:
-    return tuple(Port(port.name, port.dtype, port.shape(bucket)) for port in ports)
+def _at(ports: Ports, bucket: int) -> Ports:
+    return tuple(replace(port, dims=port.shape(bucket)) for port in ports)

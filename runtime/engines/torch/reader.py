@@ -152,10 +152,10 @@ def _ports(values: Iterable[ValueInfoProto]) -> tuple[Port, ...]:
         if not kind.HasField("shape"):
             raise BuildError(f"{value.name} has no shape. Export the graph again.")
         dims = tuple(_size(dim) for dim in kind.shape.dim)
-        if not all(isinstance(size, int) for size in dims[1:]):
+        if any(_is_nameless(dim) for dim in kind.shape.dim[1:]):
             raise BuildError(
-                f"{value.name} has shape {dims}; only the first dimension may vary. Compile the "
-                "model at one size."
+                f"{value.name} has shape {dims}; beside the first dimension only those with a name "
+                "may vary. Compile the model again."
             )
         ports.append(Port(value.name, dtype, dims))
     return tuple(ports)
@@ -163,6 +163,10 @@ def _ports(values: Iterable[ValueInfoProto]) -> tuple[Port, ...]:
 
 def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str:
     return int(dim.dim_value) if dim.HasField("dim_value") else str(dim.dim_param) or LANES
+
+
+def _is_nameless(dim: onnx.TensorShapeProto.Dimension) -> bool:
+    return not dim.HasField("dim_value") and not dim.dim_param
 
 
 def _check_order(graph: Graph) -> None:

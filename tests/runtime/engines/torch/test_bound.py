@@ -3,6 +3,7 @@
 import gc
 import threading
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -182,11 +183,12 @@ def test_two_threads_run_two_calls_of_one_engine(tmp_path):
 
 def test_calls_bound_in_one_thread_share_the_largest_arena(tmp_path):
     engine = engine_of(tmp_path, planned())
-    first, *later = (engine._arena(engine.workspace_bytes(lanes)) for lanes in (3, 1, 2))
+    arena = partial(engine._plans.arena, engine.inputs)
+    first, *later = (arena(engine.workspace_bytes(lanes)) for lanes in (3, 1, 2))
     assert {each.data_ptr() for each in later} == {first.data_ptr()}
-    larger = engine._arena(engine.workspace_bytes(16))
+    larger = arena(engine.workspace_bytes(16))
     assert larger.numel() == engine.workspace_bytes(16)
-    assert engine._arena(1).data_ptr() == larger.data_ptr()
+    assert arena(1).data_ptr() == larger.data_ptr()
     sets = [draw(engine, lanes, seed=lanes) for lanes in (1, 3)]
     bounds = [engine.bind(lanes, each) for lanes, each in zip((1, 3), sets, strict=True)]
     for lanes, bound, each in zip((1, 3), bounds, sets, strict=True):

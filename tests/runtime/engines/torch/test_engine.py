@@ -133,7 +133,7 @@ def test_a_closed_engine_refuses_and_its_calls_live_on(tmp_path):
 def test_weights_go_with_the_last_call(tmp_path):
     engine = engine_of(tmp_path, perceptron())
     bound = engine.bind(2, draw(engine, 2))
-    kept = weakref.ref(next(iter(engine._constants.values())))
+    kept = weakref.ref(next(iter(engine._plans._constants.values())))
     engine.close()
     gc.collect()
     assert kept() is not None
@@ -145,9 +145,9 @@ def test_weights_go_with_the_last_call(tmp_path):
 def test_buckets_share_their_weights(tmp_path):
     engine = engine_of(tmp_path, perceptron(), dtype="float16")
     engine.bind(2, draw(engine, 2))
-    count = len(engine._constants)
+    count = len(engine._plans._constants)
     engine.bind(3, draw(engine, 3))
-    assert len(engine._constants) == count
+    assert len(engine._plans._constants) == count
 
 
 def test_outputs_of_different_fixed_batches_are_refused(tmp_path):

@@ -82,7 +82,7 @@ def test_inputs_are_not_changed_and_answers_are_new(tmp_path):
 def test_weights_are_shared_with_the_engine(tmp_path):
     engine = engine_of(tmp_path, perceptron())
     engine.bind(2, draw(engine, 2))
-    kept = {tensor.data_ptr() for tensor in engine._constants.values()}
+    kept = {tensor.data_ptr() for tensor in engine._plans._constants.values()}
     assert {t.data_ptr() for t in engine.function(2)._body.buffers()} <= kept
 
 
