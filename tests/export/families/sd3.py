@@ -1,0 +1,62 @@
+"""Stable Diffusion 3 and 3.5: joint attention over two CLIP encoders and T5, which may lack."""
+
+import diffusers
+
+from tests.export.diffusers_folder.clip import END
+from tests.export.families.parts import (
+    PROJECTION,
+    SHIFTED,
+    T5_WIDTH,
+    WIDTH,
+    alive,
+    autoencoder,
+    clip_projected,
+    open_clip_projected,
+    t5,
+)
+from tests.export.families.tokenizers import OPEN_PAD, clip_tokenizer, t5_tokenizer
+
+SHIFT = 3.0
+TRANSFORMER = {
+    "sample_size": 8,
+    "patch_size": 2,
+    "in_channels": 16,
+    "out_channels": 16,
+    "num_layers": 2,
+    "attention_head_dim": 16,
+    "num_attention_heads": 2,
+    "joint_attention_dim": T5_WIDTH,
+    "caption_projection_dim": 32,
+    "pooled_projection_dim": WIDTH + PROJECTION,
+    "pos_embed_max_size": 8,
+}
+LATER = {"qk_norm": "rms_norm", "dual_attention_layers": (0,)}
+
+
+def medium():
+    """SD3 medium with all three text encoders."""
+    return _pipeline(t5(), t5_tokenizer(), **TRANSFORMER)
+
+
+def later():
+    """SD3.5 medium: normalised queries and keys, a second attention in the first block."""
+    return _pipeline(t5(), t5_tokenizer(), **TRANSFORMER | LATER)
+
+
+def without_t5():
+    """SD3 medium whose third encoder was left out to save memory."""
+    return _pipeline(None, None, **TRANSFORMER)
+
+
+def _pipeline(text_encoder_3, tokenizer_3, **transformer):
+    return diffusers.StableDiffusion3Pipeline(
+        transformer=alive(diffusers.SD3Transformer2DModel(**transformer)),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+        vae=autoencoder(**SHIFTED),
+        text_encoder=clip_projected(),
+        tokenizer=clip_tokenizer(END),
+        text_encoder_2=open_clip_projected(),
+        tokenizer_2=clip_tokenizer(OPEN_PAD),
+        text_encoder_3=text_encoder_3,
+        tokenizer_3=tokenizer_3,
+    )
