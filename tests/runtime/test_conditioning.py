@@ -157,7 +157,7 @@ def test_sources_that_this_version_cannot_feed_are_named() -> None:
 @pytest.mark.parametrize("source", [Source.MASK, Source.EXTERNAL_PICTURE])
 def test_a_mask_and_a_picture_belong_together(source: Source) -> None:
     entry = ConditionInput("shown", source, "float32", (1, 2, 2))
-    with pytest.raises(Incompatible, match="'shown'.*both or none"):
+    with pytest.raises(Incompatible, match=r"'shown'.*both or none"):
         check_sources((LABEL, entry))
     pair = (Source.MASK, Source.EXTERNAL_PICTURE)
     check_sources(tuple(replace(entry, name=each.value, source=each) for each in pair))
@@ -259,7 +259,7 @@ def test_a_prompt_for_all_encoders_but_those_with_their_own() -> None:
     said = {"prompt": "red", SECOND.name: "green"}
     plan = told((TOLD, OTHER), Condition(said, {"prompt": "pear"}), 2, TEXT, SECOND)
     assert [prompt.token_ids[1] for prompt in plan.prompts] == [RED, GREEN, PEAR, PEAR]
-    with pytest.raises(InvalidInput, match="'prompt'.* are unknown"):
+    with pytest.raises(InvalidInput, match=r"'prompt'.* are unknown"):
         lane_values((LABEL,), Condition({"prompt": "red", "label": 1}), 1)
 
 

@@ -115,7 +115,7 @@ def test_a_number_that_does_not_fit_the_input():
 
 
 def test_a_network_without_them_does_not_know_their_names():
-    with pytest.raises(InvalidInput, match="'crop_top'.* unknown"):
+    with pytest.raises(InvalidInput, match=r"'crop_top'.* unknown"):
         values((RATIO,), Condition({"label": 1, "crop_top": 0}))
 
 

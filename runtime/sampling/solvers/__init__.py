@@ -47,6 +47,7 @@ from denoisert.runtime.sampling.solvers.flow import FlowEuler, FlowHeun, FlowRun
 from denoisert.runtime.sampling.solvers.flow_ancestral import FlowEulerAncestral
 from denoisert.runtime.sampling.solvers.flow_map import FlowMap, Shortcut, StepTold
 from denoisert.runtime.sampling.solvers.heun import Heun
+from denoisert.runtime.sampling.solvers.inpainted import Inpainted, KnownNoise
 from denoisert.runtime.sampling.solvers.interpolant import (
     Diffusion,
     InterpolantSDE,
@@ -121,8 +122,10 @@ __all__ = [
     "FlowRungeKutta",
     "Form",
     "Heun",
+    "Inpainted",
     "InterpolantSDE",
     "Inverse",
+    "KnownNoise",
     "LastStep",
     "Latents",
     "Nodes",

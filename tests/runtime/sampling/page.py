@@ -37,6 +37,7 @@ settings: {{cases}} comparisons in all.
 # Solvers whose reference has another form than a run beside it: what it is, and the test's file.
 OTHERWISE = {
     "DPMSolverV3": ("its published loop on statistics", "test_dpm_v3.py"),
+    "Inpainted": ("the loop of diffusers' inpainting pipeline", "test_inpainted.py"),
     "NoiseEncoder": ("what NoiseReplay makes of its tape", "test_inversion.py"),
     "NoiseReplay": ("the path that NoiseEncoder recorded", "test_inversion.py"),
     "Shortcut": ("the exact flow at any step count", "test_flow_map.py"),
