@@ -13,7 +13,7 @@ from denoisert.runtime.bundle.card import Card, Network
 from denoisert.runtime.bundle.condition import ConditionInput, TextEncoder
 from denoisert.runtime.bundle.picture import Autoencoder, Picture
 from denoisert.runtime.layout import StateLayout
-from denoisert.runtime.sampling.guidance import CFG
+from denoisert.runtime.sampling.guidance import CFG, Guidance, Unguided
 
 PLAIN_NAME: Final = "model"
 
@@ -62,9 +62,13 @@ def write_card(material: Material, sampling: Sampling, recipe: Recipe) -> Card:
     )
 
 
-def guidance_of(readme: Readme, scale: float) -> CFG:
-    """What the README recommends, else the scale of the pipeline's own call."""
-    return CFG(scale if readme.guidance_scale is None else readme.guidance_scale)
+def guidance_of(readme: Readme, scale: float) -> Guidance:
+    """What the README recommends, else the scale of the pipeline's own call.
+
+    Pipelines of diffusers run no second branch for scales up to 1, 0 among them.
+    """
+    wanted = scale if readme.guidance_scale is None else readme.guidance_scale
+    return CFG(wanted) if wanted > 1.0 else Unguided()
 
 
 def name_of(root: Path) -> str:

@@ -68,6 +68,7 @@ SCHEDULERS: Final = classes(
 )
 
 CLIP_TEXT: Final = classes(TRANSFORMERS, "CLIPTextModel")
+CLIP_PROJECTED: Final = classes(TRANSFORMERS, "CLIPTextModelWithProjection")
 CLIP_TOKENIZERS: Final = classes(TRANSFORMERS, "CLIPTokenizer", "CLIPTokenizerFast")
 KL_AUTOENCODERS: Final = classes(DIFFUSERS, "AutoencoderKL")
 

@@ -9,10 +9,12 @@ from denoisert.export.families.dit import DiT
 from denoisert.export.families.family import Family
 from denoisert.export.families.roster import Roster
 from denoisert.export.families.stable_diffusion import StableDiffusion
+from denoisert.export.families.stable_diffusion_xl import StableDiffusionXL
 
 FAMILIES: Final[tuple[Family, ...]] = (
     DiT(),
     StableDiffusion(),
+    StableDiffusionXL(),
 )
 
 PIPELINES: Final[Mapping[str, Roster]] = {

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 TEXT: Final = "text_encoder"
 STATES: Final = "hidden_states"
+POOLED: Final = "pooled"
+PROJECTION: Final = "projection"
+PROJECTED: Final = 512
+"""Width of a projection that does not say its own."""
+
+LAYERS: Final = 12
+"""Layers of a CLIP text encoder that does not say how many it has."""
 
 VOCABULARY: Final = 49408
 """Tokens of a CLIP text encoder that does not say how many it knows."""
@@ -67,13 +74,73 @@ def states_condition(text: TextEncoder, width: int, *, name: str = STATES) -> Co
     )
 
 
+def hidden_condition(
+    text: TextEncoder,
+    encoder: Component,
+    *,
+    skipped: int = 1,
+    name: str = STATES,
+    null: float | None = None,
+) -> ConditionInput:
+    """States of an earlier layer of a CLIP text encoder, which no norm has seen, (L, width).
+
+    Args:
+        text: the encoder.
+        encoder: its configuration.
+        skipped: layers behind those whose states are read.
+        name: the denoiser's input.
+        null: what the uncond branch is fed instead of the states of its prompt.
+
+    Raises:
+        ExportError: fewer layers than are skipped.
+    """
+    layers = whole(encoder, "num_hidden_layers", LAYERS)
+    if layers < skipped:
+        raise ExportError(
+            f"{encoder.name} has {layers} layers, and the states {skipped} before the last are "
+            "read; the folder mixes parts of two models."
+        )
+    return ConditionInput(
+        name,
+        Source.HIDDEN_LAYER,
+        "float32",
+        (text.tokens, clip_width(encoder)),
+        null=null,
+        encoder=text.name,
+        output=f"hidden_{layers - skipped}",
+    )
+
+
+def projection_condition(
+    text: TextEncoder, encoder: Component, *, name: str = POOLED, null: float | None = None
+) -> ConditionInput:
+    """One state for the whole prompt, behind the projection, (width,).
+
+    Args:
+        text: the encoder.
+        encoder: its configuration.
+        name: the denoiser's input.
+        null: what the uncond branch is fed instead of the state of its prompt.
+    """
+    return ConditionInput(
+        name,
+        Source.POOLED,
+        "float32",
+        (whole(encoder, "projection_dim", PROJECTED),),
+        null=null,
+        encoder=text.name,
+        output=PROJECTION,
+    )
+
+
 def clip_graphs(
     material: Material, card: Card, build: Build
 ) -> Iterator[tuple[nn.Module, Signature]]:
-    """CLIP text encoders, of which the last states are read."""
+    """CLIP text encoders; what is read of each of them the card's conditions say."""
     from denoisert.export.graph.signature import text_signature
-    from denoisert.export.modules.text import TextStates
+    from denoisert.export.modules.clip import CLIPText
 
     for text in card.texts:
         vocabulary = whole(material.parts[text.name], "vocab_size", VOCABULARY)
-        yield TextStates(build(text.name)), text_signature(card, text, vocabulary)
+        signature = text_signature(card, text, vocabulary)
+        yield CLIPText(build(text.name), signature.output_names), signature

@@ -20,7 +20,10 @@ from denoisert.runtime.errors import ExportError
 NETWORKS: Final = ("AutoencoderKL", "DiTTransformer2DModel", "UNet2DConditionModel")
 """Classes of diffusers."""
 
-CONFIGURATIONS: Final[Mapping[str, str]] = {"CLIPTextModel": "CLIPTextConfig"}
+CONFIGURATIONS: Final[Mapping[str, str]] = {
+    "CLIPTextModel": "CLIPTextConfig",
+    "CLIPTextModelWithProjection": "CLIPTextConfig",
+}
 """Class of transformers -> class of its configuration."""
 
 REFUSALS: Final = (
