@@ -9,9 +9,10 @@ import torch
 from diffusers import AutoencoderKL
 
 from denoisert.export.modules.autoencoder import Decoder, Encoder
+from denoisert.export.modules.clip import CLIPText
 from denoisert.export.modules.dit import ClassDenoiser
 from denoisert.export.modules.stable_diffusion import TextDenoiser
-from denoisert.export.modules.text import TextStates
+from denoisert.export.modules.t5 import T5Text
 from tests.export.diffusers_tiny import VAE, redrawn
 
 SCALE, SHIFT = 0.4, -0.3
@@ -68,7 +69,8 @@ def test_an_extreme_variance_is_bounded_as_in_diffusers() -> None:
     [
         (TextDenoiser, ["latent", "time", "hidden_states"]),
         (ClassDenoiser, ["latent", "time", "label"]),
-        (TextStates, ["token_ids"]),
+        (CLIPText, ["token_ids"]),
+        (T5Text, ["token_ids", "token_mask"]),
         (Decoder, ["latent"]),
         (Encoder, ["picture"]),
     ],
