@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from denoisert.export.lora.lora import Lora, read_lora
 from denoisert.export.options import TARGETS, CompileOptions, Progress
 from denoisert.export.probe import command as probe
+from denoisert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
     from denoisert.export.options import Compiled, Report
@@ -42,6 +44,14 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         metavar="HxW",
         help="latent positions that a decoder takes at once (default: all, at most 64x64)",
     )
+    parser.add_argument(
+        "--lora",
+        action="append",
+        type=_lora,
+        default=[],
+        metavar="FILE[:WEIGHT]",
+        help="merge a LoRA with a weight (default: 1); may be repeated",
+    )
     parser.set_defaults(func=run)
 
 
@@ -56,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     card = None if arguments.card is None else read_card(arguments.card)
     targets = tuple(arguments.target or TARGETS[:1])
-    options = CompileOptions(targets, arguments.size, arguments.tile)
+    options = CompileOptions(targets, arguments.size, arguments.tile, tuple(arguments.lora))
     with _Display(sys.stderr.isatty()) as display:
         compiled = compile_bundle(
             arguments.model, arguments.out, card=card, options=options, progress=display.show
@@ -86,6 +96,13 @@ def _size(text: str) -> tuple[int, int]:
     if len(pieces) > 2 or not all(piece.isdecimal() for piece in pieces):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write 64x64 or 64")
     return int(pieces[0]), int(pieces[-1])
+
+
+def _lora(text: str) -> Lora:
+    try:
+        return read_lora(text)
+    except InvalidInput as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 class _Display:

@@ -6,6 +6,7 @@ The cache key is taken from bytes, so torch is imported only when something has 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ def compile_bundle(
             torch module.
         out: the bundle's folder: new, empty, or an older bundle, which stays until the end.
         card: needed for an ONNX file and a torch module; replaces a folder's own.
-        options: targets, by default ONNX Runtime; size and tile of a diffusers folder.
+        options: targets, by default ONNX Runtime; size, tile and LoRAs of a diffusers folder.
         progress: called when a phase begins and when all is done.
 
     Returns:
@@ -75,7 +76,7 @@ def find_source(
     Args:
         model: see `compile_bundle`.
         card: see `compile_bundle`.
-        options: only a diffusers folder takes a size and a tile.
+        options: only a diffusers folder takes a size, a tile and LoRAs.
 
     Raises:
         InvalidInput: nothing of that name, a card is missing, or a size that cannot be chosen.
@@ -83,14 +84,14 @@ def find_source(
     """
     chosen = options or CompileOptions()
     if not isinstance(model, str | os.PathLike):
-        _refuse_sizes(chosen)
+        _refuse_choices(chosen)
         return _module_source(model, card)
     path = Path(model)
     if isinstance(model, str) and not path.exists() and model in zoo_names():
         path = zoo_folder(model)
     if (path / INDEX_NAME).is_file():
         return _diffusers_source(path, card, chosen)
-    _refuse_sizes(chosen)
+    _refuse_choices(chosen)
     if path.is_dir():
         return ZooFolder(path, card)
     refuse_pickle(path)
@@ -118,7 +119,8 @@ class _Task:
         model = self.source.fingerprint() or self.build().traced_fingerprint()
         fingerprint.add("model", model.encode())
         fingerprint.add("card", self.source.card.to_json())
-        fingerprint.add("options", repr(self.options).encode())
+        options = replace(self.options, loras=())  # they count by content, as part of the model
+        fingerprint.add("options", repr(options).encode())
         add_compiler(fingerprint)
         return fingerprint.hexdigest()
 
@@ -158,11 +160,16 @@ def _module_source(model: object, card: Card | None) -> ModelSource:
     return TorchModule(model, card)
 
 
-def _refuse_sizes(options: CompileOptions) -> None:
+def _refuse_choices(options: CompileOptions) -> None:
     if options.size is not None or options.tile is not None:
         raise InvalidInput(
             "size and tile can be chosen for a diffusers folder; any other model has the size that "
             "its card says. Leave them out."
+        )
+    if options.loras:
+        raise InvalidInput(
+            f"LoRA {options.loras[0].name} can be merged into a diffusers folder, whose layers "
+            "have known names; leave it out, or merge it before and compile the result."
         )
 
 

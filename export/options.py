@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from denoisert.export.lora.lora import Lora
 from denoisert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -26,14 +27,17 @@ class CompileOptions:
             by default the one it was trained at.
         tile: (height, width) of the latents that a decoder takes at once; by default the whole
             latent, at most 64.
+        loras: LoRA files that are merged into the model.
 
     Raises:
-        InvalidInput: an unknown, repeated or missing target, or a size that is none.
+        InvalidInput: an unknown, repeated or missing target, a size that is none, or a LoRA that
+            is not a `Lora`.
     """
 
     targets: tuple[str, ...] = ("onnxruntime",)
     size: tuple[int, int] | None = None
     tile: tuple[int, int] | None = None
+    loras: tuple[Lora, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.targets if name not in TARGETS]
@@ -44,6 +48,9 @@ class CompileOptions:
         for name, pair in (("size", self.size), ("tile", self.tile)):
             if pair is not None and (len(pair) != 2 or min(pair) < 1):
                 raise InvalidInput(f"{name} {pair} must be a height and a width of at least 1.")
+        for lora in self.loras:
+            if not isinstance(lora, Lora):
+                raise InvalidInput(f"loras holds {lora!r}; give Lora(path, weight=1.0) objects.")
 
 
 @dataclass(frozen=True, slots=True)

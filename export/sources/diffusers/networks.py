@@ -23,6 +23,7 @@ NETWORKS: Final = ("AutoencoderKL", "DiTTransformer2DModel", "UNet2DConditionMod
 CONFIGURATIONS: Final[Mapping[str, str]] = {
     "CLIPTextModel": "CLIPTextConfig",
     "CLIPTextModelWithProjection": "CLIPTextConfig",
+    "T5EncoderModel": "T5Config",
 }
 """Class of transformers -> class of its configuration."""
 
@@ -43,14 +44,26 @@ def build_network(component: Component, paths: tuple[Path, ...]) -> nn.Module:
     Raises:
         ExportError: configuration and weights do not fit together.
     """
-    with torch.device("meta"):
-        skeleton = _from_config(component)
+    skeleton = build_skeleton(component)
     wanted = {name: tuple(value.shape) for name, value in skeleton.state_dict().items()}
     check_fit(wanted, paths, component.name)  # before memory is taken for absurd sizes
     network = _from_config(component)
     tensors = read_weights(wanted, paths, component.name)
     network.load_state_dict(tensors, strict=True, assign=True)
     return network.float().eval().requires_grad_(requires_grad=False)
+
+
+def build_skeleton(component: Component) -> nn.Module:
+    """One network without weights, on the device meta.
+
+    Args:
+        component: of a class in the closed tables.
+
+    Raises:
+        ExportError: its configuration describes no network.
+    """
+    with torch.device("meta"):
+        return _from_config(component)
 
 
 def _from_config(component: Component) -> nn.Module:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 from denoisert.export.families.family import Material
 from denoisert.export.families.table import family_of
 from denoisert.export.fingerprint import Fingerprint
+from denoisert.export.lora.file import open_lora
+from denoisert.export.lora.record import RECORD, name_with, write_record
 from denoisert.export.options import CompileOptions
 from denoisert.export.sources.diffusers.folder import CONFIG_NAMES, read_folder
 from denoisert.export.sources.diffusers.readme import read_readme
@@ -24,10 +26,14 @@ from denoisert.runtime.bundle.card import Card
 if TYPE_CHECKING:
     from torch import nn
 
+    from denoisert.export.lora.merge import Merging
     from denoisert.export.sources.source import Component as Graph
 
 STEMS: Final = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
 """Library -> how it names its weight files."""
+
+AUTOENCODER: Final = "vae"
+"""The component that no LoRA changes."""
 
 
 class DiffusersFolder:
@@ -36,26 +42,29 @@ class DiffusersFolder:
     Args:
         path: the folder; it has a `model_index.json`.
         card: instead of the one that follows from the folder.
-        options: size and tile.
+        options: size, tile and LoRAs.
 
     Raises:
-        ExportError: the folder is not of a kind that is compiled, or not whole.
+        ExportError: the folder is not of a kind that is compiled, or not whole; a LoRA that cannot
+            be read.
         InvalidInput: a size or tile that does not fit.
     """
 
     def __init__(
         self, path: Path, card: Card | None = None, options: CompileOptions | None = None
     ) -> None:
+        chosen = options or CompileOptions()
         self.folder = read_folder(path)
+        self._loras = [open_lora(lora) for lora in chosen.loras]
         self._material = Material(
             self.folder,
             read_readme(self.folder.root),
             read_tokenizers(self.folder),
-            options or CompileOptions(),
+            chosen,
         )
         self._family = family_of(self.folder.class_name)
         self._sampling = self._family.sampling(self._material)
-        self.card = card or self._family.card(self._material, self._sampling)
+        self.card = card or self._own_card()
         self._weights = {
             name: find_weights(part.folder, STEMS[part.library])
             for name, part in self.folder.components.items()
@@ -78,6 +87,9 @@ class DiffusersFolder:
                 digest.add_file(path.name, path)
         for name, tokens in sorted(self._material.tokens.items()):
             digest.add(name, repr(tokens).encode())
+        for file in self._loras:
+            digest.add("lora", repr((file.name, file.lora.weight, file.adapters)).encode())
+            digest.add_file(file.name, file.path)
         return digest.hexdigest()
 
     def load(self) -> Loaded:
@@ -89,15 +101,34 @@ class DiffusersFolder:
         from denoisert.export.sources.diffusers.networks import build_network
         from denoisert.export.sources.module import load_component
 
+        merging = self._merging()
+
         def build(name: str) -> nn.Module:
-            return build_network(self.folder.components[name], self._weights[name])
+            network = build_network(self.folder.components[name], self._weights[name])
+            merging.apply(name, network)
+            return network
 
         graphs = tuple(
             load_component(module, signature)
             for module, signature in self._family.graphs(self._material, self.card, build)
         )
-        notes = (*self.folder.notes, *self._sampling.notes)
-        return Loaded(self._complete(graphs), graphs, self._files(), notes)
+        notes = (*self.folder.notes, *self._sampling.notes, *merging.notes)
+        files = self._files() | ({RECORD: write_record(merging.merged)} if self._loras else {})
+        return Loaded(self._complete(graphs), graphs, files, notes)
+
+    def _own_card(self) -> Card:
+        """The card that follows from the folder; its name tells of LoRAs."""
+        card = self._family.card(self._material, self._sampling)
+        return replace(card, name=name_with(card.name, [file.lora for file in self._loras]))
+
+    def _merging(self) -> Merging:
+        """All LoRAs, checked against the networks that they may change."""
+        from denoisert.export.lora.merge import Merging
+        from denoisert.export.sources.diffusers.networks import build_skeleton
+
+        names = [name for name in self._weights if name != AUTOENCODER] if self._loras else []
+        skeletons = {name: build_skeleton(self.folder.components[name]) for name in names}
+        return Merging(skeletons, self._loras)
 
     def _complete(self, graphs: tuple[Graph, ...]) -> Card:
         """The card with a read-out, unless it brings its own or needs none."""
