@@ -40,10 +40,10 @@ class Batch:
 
         Raises:
             EngineError: the runtime was closed before all of them were let in.
+            OutOfMemory: one of them can never fit.
         """
         entered = seen = 0
-        for job in self._jobs:
-            self._desk.check_memory(job)
+        self._desk.check_memory(self._jobs)
         try:
             while entered < len(self._jobs):
                 entered += self._desk.enter(self._jobs[entered:])

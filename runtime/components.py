@@ -13,6 +13,7 @@ from denoisert.runtime.devices.device import Device
 from denoisert.runtime.devices.numpy import NumpyDevice
 from denoisert.runtime.engines.choice import DENOISER, Choice, load
 from denoisert.runtime.engines.denoiser import Denoiser
+from denoisert.runtime.engines.engine import fixed
 from denoisert.runtime.engines.target import CPU, Target, Torch
 from denoisert.runtime.text.cache import PromptCache
 from denoisert.runtime.text.encoder import PromptEncoder, Texts, outputs_of
@@ -27,14 +28,14 @@ class Components:
     """Everything that computes on one device.
 
     Args:
-        denoiser: for the loop.
+        denoisers: for the loop, one for each layout; the first is that of a request without a size.
         texts: text encoders, None where the network takes no text.
         decoder: from latents to pictures, None where latents are pictures or nothing.
         encoder: from pictures to latents, None where the bundle has none.
         device: where the pool lives.
     """
 
-    denoiser: Denoiser
+    denoisers: tuple[Denoiser, ...]
     texts: Texts | None = None
     decoder: Decoder | None = None
     encoder: PictureEncoder | None = None
@@ -91,7 +92,7 @@ def _load(bundle: Bundle, choice: Choice, threads: int, cache: PromptCache) -> C
         if coder.has_encoder:
             encoder = PictureEncoder(load(bundle, choice, ENCODER, threads), card)
     return Components(
-        Denoiser(engine, card.network, card.conditions, card.layout),
+        Denoiser.of(engine, card),
         _texts(bundle, choice, threads, cache) if card.texts else None,
         decoder,
         encoder,
@@ -116,6 +117,6 @@ def _texts(bundle: Bundle, choice: Choice, threads: int, cache: PromptCache) -> 
     card: Card = bundle.card
     encoders = {}
     for text in card.texts:
-        engine = load(bundle, choice, text.name, threads)
+        engine = fixed(load(bundle, choice, text.name, threads), {}, text.name)
         encoders[text.name] = PromptEncoder(engine, text, outputs_of(text, card.conditions))
     return Texts(encoders, cache)

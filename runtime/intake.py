@@ -7,7 +7,7 @@ from itertools import count
 from time import perf_counter_ns
 
 from denoisert.runtime.measure.trace import Trace
-from denoisert.runtime.planner import Planner
+from denoisert.runtime.planners import Planners
 from denoisert.runtime.request import Request
 from denoisert.runtime.text.cache import PromptCache
 from denoisert.runtime.text.tokenizer import Prompt, Tokenizer
@@ -25,7 +25,7 @@ class Intake:
     """
 
     def __init__(
-        self, planner: Planner, tokenizers: Mapping[str, Tokenizer], prompts: PromptCache
+        self, planner: Planners, tokenizers: Mapping[str, Tokenizer], prompts: PromptCache
     ) -> None:
         self.planner = planner
         self.prompts = prompts
@@ -47,7 +47,7 @@ class Intake:
             The job; its time and its deadline count from the beginning of this call.
 
         Raises:
-            DenoiseRTError: see `Planner.plan`.
+            DenoiseRTError: see `Planners.plan`.
         """
         start = perf_counter_ns()
         planned = self.planner.plan(request, previews)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denoisert.kernels.step.form import VECTORS
+from denoisert.kernels.step.form import VECTORS, Form
 from denoisert.runtime.devices.device import SMALLEST, grown
+from denoisert.runtime.engines.engine import Engine
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.measure.estimate import Estimate
 from denoisert.runtime.sampling.solvers import Solver
@@ -70,12 +71,28 @@ def pool_bytes(
     Returns:
         Bytes of columns, scratch and lane buffers.
     """
-    form = grown(SMALLEST, table.form)
     lanes = slots * max(SMALLEST.branches, widest_row(table))
+    columns = space_bytes(layout, grown(SMALLEST, table.form), slots)
+    return columns + (lanes + bucket) * lane_bytes
+
+
+def space_bytes(layout: StateLayout, form: Form, slots: int) -> int:
+    """Memory of columns and scratch of a pool.
+
+    Args:
+        layout: shape of the state.
+        form: the column space.
+        slots: the pool's capacity.
+    """
     # gathered terms, new registers, taps; four rule vectors, a product and a sorted copy
     scratch = form.columns + form.registers + form.taps + VECTORS + 2
-    columns = (slots * form.columns + scratch) * layout.elements * FLOAT_BYTES
-    return columns + (lanes + bucket) * lane_bytes
+    return (slots * form.columns + scratch) * layout.elements * FLOAT_BYTES
+
+
+def lane_bytes(engine: Engine) -> int:
+    """Inputs and outputs of one lane."""
+    largest = engine.buckets[-1]
+    return sum(port.nbytes(largest) for port in (*engine.inputs, *engine.outputs)) // largest
 
 
 def widest_row(table: SamplerTable) -> int:

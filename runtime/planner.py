@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from denoisert.runtime.buffers import checked_buffers, page_bytes
 from denoisert.runtime.bundle.card import Card
-from denoisert.runtime.bundle.sizes import pixel_size
+from denoisert.runtime.bundle.sizes import pixel_size, pixel_sizes, timed_name
 from denoisert.runtime.codec.coder import Coder
 from denoisert.runtime.codec.encoder import start_picture
 from denoisert.runtime.components import DECODER
 from denoisert.runtime.conditioning import plan_conditions
 from denoisert.runtime.conditions import Conditions
+from denoisert.runtime.devices.device import SMALLEST
 from denoisert.runtime.engines.choice import DENOISER
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.errors import InvalidInput, OutOfMemory, OutOfProfile
@@ -27,7 +28,7 @@ from denoisert.runtime.loop.asks import Ask, row_asks
 from denoisert.runtime.loop.lanes import calls
 from denoisert.runtime.measure.estimate import NOTHING, Estimate
 from denoisert.runtime.measure.profile import Profile
-from denoisert.runtime.plan import Plan, pool_bytes, widest_row
+from denoisert.runtime.plan import Plan, lane_bytes, pool_bytes, space_bytes, widest_row
 from denoisert.runtime.request import Request, Start
 from denoisert.runtime.sampler import Sampler, TableCache
 from denoisert.runtime.sampling.table import SamplerTable
@@ -86,10 +87,10 @@ class Planned:
 
 
 class Planner:
-    """Plans requests for one bundle on one kind of device.
+    """Plans requests of one size for one bundle on one kind of device.
 
     Args:
-        denoiser: the engine and what its ports mean.
+        denoiser: the engine, what its ports mean, and its layout.
         tables: the cache of compiled samplers, which knows the card.
         reason: why this engine was chosen.
         slots: pictures that run at the same time.
@@ -139,12 +140,12 @@ class Planner:
         table = self._tables.table(sampler)
         self._denoiser.check(table)
         conditions = plan_conditions(
-            self.card.conditions,
+            self._denoiser.conditions,
             self.card.texts,
             self._tokenizers,
             request.told,
             int(table.condition.max()) + 1,
-            size=pixel_size(self.card, self._denoiser.layout),
+            size=self.size,
         )
         latent, picture = self._start(request.start)
         given = request.start.buffers if request.start else {}
@@ -165,19 +166,36 @@ class Planner:
             latent,
             picture,
             previews,
-            0 if self.card.autoencoder is None else prod(Coder.of(self.card).picture_shape),
+            self._pixel_bytes,
             buffers,
         )
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) in pixels, None of a state without pixels."""
+        return pixel_size(self.card, self._denoiser.layout)
+
+    @property
+    def smallest_pool(self) -> tuple[StateLayout, int]:
+        """The layout, and the bytes of a pool that has not grown yet."""
+        engine = self._denoiser.engine
+        lane, largest = lane_bytes(engine), engine.buckets[-1]
+        lanes = self._slots * SMALLEST.branches
+        layout = self._denoiser.layout
+        return layout, space_bytes(layout, SMALLEST, self._slots) + (lanes + largest) * lane
+
+    @property
+    def _pixel_bytes(self) -> int:
+        """Of one decoded picture."""
+        if self.card.autoencoder is None:
+            return 0
+        return prod(Coder.of(self.card, self._denoiser.layout).picture_shape)
+
     def _check_size(self, size: tuple[int, int] | None) -> None:
-        shape = self._denoiser.layout.parts[0].shape
-        if self.card.autoencoder is not None:
-            shape = (1, *Coder.of(self.card).picture_shape[:2])
-        if size is not None and (len(shape) != 3 or tuple(size) != shape[1:]):
-            compiled = f"{shape[1]}x{shape[2]}" if len(shape) == 3 else f"a state of shape {shape}"
+        if size is not None and tuple(size) != self.size:
             raise OutOfProfile(
                 f"size {'x'.join(map(str, size))} asked for, the bundle is compiled for "
-                f"{compiled}. Leave the size out, or recompile the model for it."
+                f"{pixel_sizes(self.card)}. Leave the size out, or recompile the model for it."
             )
 
     def _start(self, start: Start | None) -> tuple[Array | None, NDArray[np.uint8] | None]:
@@ -185,7 +203,7 @@ class Planner:
         if start is None or start.latent is None:
             return None, None
         if start.picture is not None:
-            return None, start_picture(start.picture, self.card)
+            return None, start_picture(start.picture, self.card, self._denoiser.layout)
         return self._latent(start), None
 
     def _latent(self, start: Start) -> Array:
@@ -212,10 +230,7 @@ class Planner:
         lanes = widest_row(table) * min(request.images, self._slots)
         engine = self._denoiser.engine
         largest = engine.buckets[-1]
-        lane_bytes = (
-            sum(port.nbytes(largest) for port in (*engine.inputs, *engine.outputs)) // largest
-        )
-        pool = pool_bytes(layout, table, self._slots, lane_bytes, largest)
+        pool = pool_bytes(layout, table, self._slots, lane_bytes(engine), largest)
         pages = page_bytes(buffers, table, layout, request.images, sampler.previews)
         return Plan(
             engine=self._reason,
@@ -241,12 +256,16 @@ class Planner:
         for pictures, times in ((self._slots, images // self._slots), (images % self._slots, 1)):
             for width, rows in widths.items():
                 for call in calls(width * pictures, buckets):
-                    whole += profile.call(DENOISER, call.bucket) * (rows * times)
+                    whole += profile.call(self._timed(DENOISER), call.bucket) * (rows * times)
         for prompt in conditions.prompts:
             whole += profile.call(prompt.encoder, 1)
         if self.card.autoencoder is not None:
-            whole += profile.call(DECODER, images)
+            whole += profile.call(self._timed(DECODER), images)
         return whole
+
+    def _timed(self, component: str) -> str:
+        """What the device profile calls a graph at this size."""
+        return timed_name(self.card, component, self._denoiser.layout)
 
     def _notes(self, lanes: int, pages: int) -> tuple[str, ...]:
         notes = []

@@ -100,12 +100,15 @@ class Result:
         return [encode_picture(image, format, quality=quality) for image in self.images]
 
 
-def preview_picture(card: Card, latent: NDArray[np.float32]) -> Image:
+def preview_picture(
+    card: Card, latent: NDArray[np.float32], layout: StateLayout | None = None
+) -> Image:
     """A cheap look at a clean estimate: by the card's readout, or as it is where it is a picture.
 
     Args:
         card: of the model.
         latent: (elements,).
+        layout: one of the card's; None for the first.
 
     Returns:
         One pixel per latent position.
@@ -115,7 +118,7 @@ def preview_picture(card: Card, latent: NDArray[np.float32]) -> Image:
     """
     from PIL.Image import fromarray
 
-    part = card.layout.parts[0]
+    part = (layout or card.layout).parts[0]
     values = latent[: part.elements].reshape(part.shape)
     if card.autoencoder is not None and card.picture is not None:
         return fromarray(preview_pixels(values, card.autoencoder, card.picture))

@@ -21,7 +21,7 @@ from denoisert.runtime.measure.profile import Profile, ProfileKey
 from denoisert.runtime.measure.trace import Trace
 from denoisert.runtime.options import QUEUE, SLOTS, Options
 from denoisert.runtime.plan import Plan
-from denoisert.runtime.planner import Planner
+from denoisert.runtime.planners import Planners
 from denoisert.runtime.request import Request
 from denoisert.runtime.result import Result
 from denoisert.runtime.sampler import TableCache
@@ -56,8 +56,8 @@ class Runtime:
         self._bundle = bundle
         self._reason = choice.reason
         tokenizers = load_tokenizers(bundle)
-        planner = Planner(
-            devices[0].denoiser,
+        planners = Planners.of(
+            devices[0].denoisers,
             TableCache(card),
             choice.reason,
             options.slots,
@@ -65,7 +65,7 @@ class Runtime:
             profile=profile,
         )
         prompts = PromptCache(kept_bytes) if prompts is None else prompts
-        self._intake = Intake(planner, tokenizers, prompts)
+        self._intake = Intake(planners, tokenizers, prompts)
         budget = Budget(options.memory_bytes, len(devices), kept_bytes)
         self._desk = Desk(options.queue, budget)
         self._crew = Crew(devices, card, self._desk, slots=options.slots)
@@ -232,14 +232,17 @@ class Runtime:
         return results[0]
 
     def warm(self) -> None:
-        """Run every engine once at every bucket, so that no request pays for first times.
+        """Run every engine once at every bucket and size, so that no request pays for first times.
 
-        Open requests go on; a tick waits for at most one call of every bucket.
+        Open requests go on; a tick waits for at most one call of every bucket and size.
 
         Raises:
+            OutOfMemory: the pools of all sizes need more than the runtime may use.
             EngineError: an engine failed, or the runtime is closed.
         """
         self._check_open()
+        if self.card.further:
+            self._desk.reserve(self._intake.planner.smallest_pools)
         self._crew.warm(self._intake.nulls())
         self._is_warm = True
 

@@ -7,8 +7,10 @@ writes graphs with these dimensions, the runtime fixes them by `Engine.at`; nobo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from denoisert.runtime.bundle.condition import ConditionInput, Source
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.layout import Part, StateLayout
 
@@ -20,6 +22,8 @@ Dims = tuple[int | str, ...]
 HEIGHT: Final = "height"
 WIDTH: Final = "width"
 PICTURE_AXES: Final = ("picture_height", "picture_width")
+PLANES: Final = (Source.MASK, Source.EXTERNAL_PICTURE)
+"""Conditions that lie beside the latent, position by position."""
 
 
 def state_dims(card: Card) -> tuple[Dims, ...]:
@@ -44,6 +48,29 @@ def state_sizes(card: Card, layout: StateLayout) -> dict[str, int]:
     """
     named = zip(state_dims(card), layout.parts, strict=True)
     return _lengths(pair for dims, part in named for pair in zip(dims, part.shape, strict=True))
+
+
+def condition_dims(card: Card, entry: ConditionInput) -> Dims:
+    """Dimensions of a condition in the denoiser's graph, without the lanes.
+
+    A mask and a picture that the network is shown have the height and width of the first part;
+    nothing else depends on the layout.
+    """
+    if entry.source not in PLANES:
+        return entry.shape
+    return (*entry.shape[:-2], *state_dims(card)[0][-2:])
+
+
+def conditions_at(card: Card, layout: StateLayout) -> tuple[ConditionInput, ...]:
+    """The card's conditions with the shapes that they have at one of its layouts."""
+    sizes = state_sizes(card, layout)
+    if not sizes:
+        return card.conditions
+    found = []
+    for entry in card.conditions:
+        shape = (sizes[dim] if isinstance(dim, str) else dim for dim in condition_dims(card, entry))
+        found.append(replace(entry, shape=tuple(shape)))
+    return tuple(found)
 
 
 def tile_dims(card: Card) -> Dims:
@@ -106,6 +133,33 @@ def pixel_sizes(card: Card) -> str:
     if not words:
         return f"a state of shape {card.layout.parts[0].shape}"
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def graph_sizes(card: Card, component: str, layout: StateLayout) -> dict[str, int]:
+    """The lengths of a graph's named axes at one of the card's layouts.
+
+    Args:
+        card: of the bundle.
+        component: name of the graph.
+        layout: one of the card's.
+    """
+    if component == "denoiser":
+        return state_sizes(card, layout)
+    return coder_sizes(card, layout) if component in ("decoder", "encoder") else {}
+
+
+def timed_name(card: Card, component: str, layout: StateLayout) -> str:
+    """What a device profile calls a graph at a layout: its name, and its size but for the first.
+
+    Args:
+        card: of the bundle.
+        component: name of the graph.
+        layout: one of the card's.
+    """
+    wanted = graph_sizes(card, component, layout)
+    same = next(each for each in card.layouts if graph_sizes(card, component, each) == wanted)
+    size = pixel_size(card, same)
+    return component if same is card.layout or size is None else f"{component} {size[0]}x{size[1]}"
 
 
 def axis_names(part: Part, prefix: str = "") -> tuple[str, ...]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.codec.calls import CodecGraph, tile_calls
 from denoisert.runtime.codec.coder import Coder
 from denoisert.runtime.codec.pixels import pixel_values
 from denoisert.runtime.codec.tiles import run_tiles
-from denoisert.runtime.engines.engine import Engine, Port
-from denoisert.runtime.engines.rows import RowCalls, check_ports
+from denoisert.runtime.engines.engine import Engine
+from denoisert.runtime.engines.rows import RowCalls
 from denoisert.runtime.errors import NonFinite, OutOfProfile
 
 
@@ -20,7 +22,7 @@ class Decoder:
     """The decoder's graph, for one thread at a time.
 
     Args:
-        engine: takes `latent`, float32 (lanes, C, *tile); gives `picture`.
+        engine: takes `latent`, float32 (lanes, C, *tile); gives `picture`; any tile of the card's.
         card: with an autoencoder.
 
     Raises:
@@ -30,10 +32,8 @@ class Decoder:
 
     def __init__(self, engine: Engine, card: Card) -> None:
         self._coder = Coder.of(card)
-        channels, tile = self._coder.shape[0], self._coder.autoencoder.tile
-        takes = Port("latent", "float32", ("lanes", channels, *tile))
-        check_ports(engine, "decoder", (takes,), ("picture",))
-        self._calls = RowCalls(engine, self._coder.lanes)
+        graph = CodecGraph("decoder", "latent", self._coder.shape[0], 1, ("picture",))
+        self._calls = tile_calls(engine, card, graph)
 
     def decode(self, latents: NDArray[Any]) -> NDArray[np.uint8]:
         """Decode latents, in tiles where they are larger than one.
@@ -51,7 +51,7 @@ class Decoder:
             NonFinite: the decoder overflowed; no picture of this call is returned.
             EngineError: the engine failed.
         """
-        self._check(latents.shape)
+        calls = self._calls_for(latents.shape)
         coder = self._coder.autoencoder
         images, _, height, width = latents.shape
         size = (height * coder.factor, width * coder.factor)
@@ -59,8 +59,8 @@ class Decoder:
         pieces = run_tiles(
             latents.astype(np.float32, copy=False),
             self._coder.tiles(height, width),
-            self._call,
-            lanes=self._calls.largest,
+            partial(_call, calls),
+            lanes=calls.largest,
             scales=(1, coder.factor),
         )
         for image, window, values in pieces:
@@ -69,22 +69,26 @@ class Decoder:
 
     def close(self) -> None:
         """Release the engine."""
-        self._calls.close()
+        for calls in self._calls.values():
+            calls.close()
 
-    def _check(self, shape: tuple[int, ...]) -> None:
-        channels, tile = self._coder.shape[0], self._coder.autoencoder.tile
-        is_large = len(shape) == 4 and shape[2] >= tile[0] and shape[3] >= tile[1]
-        if not is_large or shape[1] != channels:
+    def _calls_for(self, shape: tuple[int, ...]) -> RowCalls:
+        """The calls at the tile that latents of this shape are cut into."""
+        channels, coder = self._coder.shape[0], self._coder.autoencoder
+        calls = self._calls.get(coder.tile_at(*shape[2:])) if len(shape) == 4 else None
+        if calls is None or shape[1] != channels:
             raise OutOfProfile(
                 f"latents of shape {shape}; the decoder takes (images, {channels}, h, w) with h "
-                f"and w of at least {tile}."
+                f"and w of at least {' or '.join(map(str, self._calls))}."
             )
+        return calls
 
-    def _call(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self._calls.run({"latent": latents})["picture"]
-        if not np.isfinite(found).all():
-            raise NonFinite(
-                "the decoder made values that are NaN or infinite. The latent lies far outside "
-                "what it was trained on; lower the guidance scale or take more steps."
-            )
-        return found
+
+def _call(calls: RowCalls, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = calls.run({"latent": latents})["picture"]
+    if not np.isfinite(found).all():
+        raise NonFinite(
+            "the decoder made values that are NaN or infinite. The latent lies far outside "
+            "what it was trained on; lower the guidance scale or take more steps."
+        )
+    return found

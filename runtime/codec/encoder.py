@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,13 +12,15 @@ from numpy.typing import NDArray
 
 from denoisert.kernels.philox import CODEC, reference
 from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.codec.calls import CodecGraph, tile_calls
 from denoisert.runtime.codec.coder import Coder
 from denoisert.runtime.codec.pictures import load_picture
 from denoisert.runtime.codec.pixels import picture_values
 from denoisert.runtime.codec.tiles import run_tiles
-from denoisert.runtime.engines.engine import Engine, Port
-from denoisert.runtime.engines.rows import RowCalls, check_ports
+from denoisert.runtime.engines.engine import Engine
+from denoisert.runtime.engines.rows import RowCalls
 from denoisert.runtime.errors import InvalidInput, NonFinite
+from denoisert.runtime.layout import StateLayout
 
 if TYPE_CHECKING:
     from denoisert.runtime.codec.pictures import PictureSource
@@ -63,18 +67,17 @@ class PictureEncoder:
     """
 
     def __init__(self, engine: Engine, card: Card) -> None:
-        self._coder = Coder.of(card)
-        coder = self._coder.autoencoder
-        tile = (size * coder.factor for size in coder.tile)
-        takes = Port("picture", "float32", ("lanes", coder.channels, *tile))
-        check_ports(engine, "encoder", (takes,), ("mean", "std"))
-        self._calls = RowCalls(engine, self._coder.lanes)
+        coders = [Coder.of(card, layout) for layout in card.layouts]
+        coder = coders[0].autoencoder
+        graph = CodecGraph("encoder", "picture", coder.channels, coder.factor, ("mean", "std"))
+        self._coders = {each.picture_shape: each for each in coders}
+        self._calls = tile_calls(engine, card, graph)
 
     def encode(self, picture: NDArray[np.uint8]) -> Moments:
         """Look at a picture, in tiles where it is larger than one.
 
         Args:
-            picture: (H, W, channels) of the card's size.
+            picture: (H, W, channels) of one of the card's sizes.
 
         Returns:
             Mean and standard deviation of its latent.
@@ -84,15 +87,18 @@ class PictureEncoder:
             NonFinite: the image encoder overflowed.
             EngineError: the engine failed.
         """
-        check_size(picture, self._coder)
-        channels, height, width = self._coder.shape
+        coder = self._coders.get(picture.shape)
+        if coder is None or picture.dtype != np.uint8:
+            raise _refusal(picture, list(self._coders))
+        calls = self._calls[coder.tile]
+        channels, height, width = coder.shape
         found = np.empty((2 * channels, height, width), np.float32)
         pieces = run_tiles(
-            picture_values(picture[None], self._coder.picture),
-            self._coder.tiles(height, width),
-            self._call,
-            lanes=self._calls.largest,
-            scales=(self._coder.autoencoder.factor, 1),
+            picture_values(picture[None], coder.picture),
+            coder.tiles(height, width),
+            partial(_call, calls),
+            lanes=calls.largest,
+            scales=(coder.autoencoder.factor, 1),
         )
         for _, window, values in pieces:
             found[(slice(None), *window)] = values
@@ -105,26 +111,31 @@ class PictureEncoder:
 
     def close(self) -> None:
         """Release the engine."""
-        self._calls.close()
-
-    def _call(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-        found = self._calls.run({"picture": pictures})
-        return np.concatenate([found["mean"], found["std"]], axis=1)
+        for calls in self._calls.values():
+            calls.close()
 
 
-def start_picture(source: PictureSource, card: Card) -> NDArray[np.uint8]:
+def _call(calls: RowCalls, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    found = calls.run({"picture": pictures})
+    return np.concatenate([found["mean"], found["std"]], axis=1)
+
+
+def start_picture(
+    source: PictureSource, card: Card, layout: StateLayout | None = None
+) -> NDArray[np.uint8]:
     """A picture to start from, as the image encoder of a bundle takes it.
 
     Args:
         source: what `load_picture` takes.
         card: of the bundle.
+        layout: the one that the request runs at; None for the first.
 
     Returns:
         (H, W, channels).
 
     Raises:
-        InvalidInput: the bundle has no image encoder, the picture has another size than the bundle
-            is compiled for, or it cannot be read.
+        InvalidInput: the bundle has no image encoder, the picture has another size than the
+            request, or it cannot be read.
     """
     if card.autoencoder is None or not card.autoencoder.has_encoder:
         raise InvalidInput(
@@ -132,18 +143,15 @@ def start_picture(source: PictureSource, card: Card) -> NDArray[np.uint8]:
             "or compile the model with its encoder."
         )
     picture = load_picture(source)
-    check_size(picture, Coder.of(card))
+    coder = Coder.of(card, layout)
+    if picture.shape != coder.picture_shape:
+        raise _refusal(picture, [coder.picture_shape])
     return picture
 
 
-def check_size(picture: NDArray[np.uint8], coder: Coder) -> None:
-    """Refuse a picture of another size than the graphs are compiled for.
-
-    Raises:
-        InvalidInput: names both sizes.
-    """
-    if picture.shape != coder.picture_shape or picture.dtype != np.uint8:
-        raise InvalidInput(
-            f"the picture is {picture.dtype} {picture.shape}; the bundle is compiled for uint8 "
-            f"{coder.picture_shape} (height, width, channels). Scale or cut it to that size."
-        )
+def _refusal(picture: NDArray[np.uint8], shapes: Sequence[tuple[int, ...]]) -> InvalidInput:
+    """A picture of another size than the graphs or the request have; names both."""
+    return InvalidInput(
+        f"the picture is {picture.dtype} {picture.shape}; the bundle is compiled for uint8 "
+        f"{' or '.join(map(str, shapes))} (height, width, channels). Scale or cut it to that size."
+    )

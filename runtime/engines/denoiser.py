@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from denoisert.runtime.bundle.card import Network, TimeShape
+from denoisert.runtime.bundle.card import Card, Network, TimeShape
 from denoisert.runtime.bundle.condition import ConditionInput
-from denoisert.runtime.engines.engine import Buffer, Engine
+from denoisert.runtime.bundle.sizes import conditions_at, state_sizes
+from denoisert.runtime.engines.engine import Buffer, Engine, fixed
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.sampling.packing import check_channels
@@ -31,6 +32,23 @@ class Denoiser:
     network: Network
     conditions: tuple[ConditionInput, ...]
     layout: StateLayout
+
+    @classmethod
+    def of(cls, engine: Engine, card: Card) -> tuple[Denoiser, ...]:
+        """One denoiser for each layout of a card, all of them on the same engine.
+
+        Raises:
+            BuildError: the graph has axes that the card does not speak of.
+        """
+        return tuple(
+            cls(
+                fixed(engine, state_sizes(card, layout), "denoiser"),
+                card.network,
+                conditions_at(card, layout),
+                layout,
+            )
+            for layout in card.layouts
+        )
 
     @property
     def has_scalar_time(self) -> bool:

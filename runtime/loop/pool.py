@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
+from itertools import count
 
 from denoisert.runtime.devices.device import Device, Failure
 from denoisert.runtime.engines.denoiser import Denoiser
@@ -42,6 +43,7 @@ class Pool:
         device: where the memory lives.
         slots: capacity.
         arena_rows: rows of all live tables together.
+        numbers: of the works, where several pools share them; None counts from 0.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Pool:
         *,
         slots: int = 8,
         arena_rows: int = ARENA_ROWS,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         self.layout = layout
         self.denoisers = tuple(denoisers)
@@ -62,7 +65,7 @@ class Pool:
         self.parked = 0
         self._seats = Seats(self.memory, slots, Arena(arena_rows))
         self._calls = LaneCalls(self.denoisers, self.memory)
-        self._submitted = 0
+        self._numbers = count() if numbers is None else numbers
         self._is_map_stale = True
         self._is_settled = False
 
@@ -83,11 +86,9 @@ class Pool:
         if work.table.stages + 1 > self._seats.arena.capacity:
             raise InvalidTable(
                 f"a table of {work.table.stages} stages, the pool's arena holds "
-                f"{self._seats.arena.capacity} rows. "
-                "Ask for fewer steps."
+                f"{self._seats.arena.capacity} rows. Ask for fewer steps."
             )
-        number = self._submitted
-        self._submitted += 1
+        number = next(self._numbers)
         self.waiting.push(Waiter(number, work))
         self._is_settled = False
         return number
@@ -168,6 +169,9 @@ class Pool:
                 self.outcomes[waiter.number] = Outcome(error=_out_of_memory(waiter, error))
             self.waiting.remove(waiter.number)
             self._is_map_stale = True
+            slot = self._seats.running.get(waiter.number)
+            if slot is not None and slot.is_done:  # a table of no stages ends with its prologue
+                self._finish(slot)
 
     def _make_way(self, waiter: Waiter) -> bool:
         """Park what stands in the way of a work, if that lets it in."""

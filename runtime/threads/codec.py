@@ -75,7 +75,7 @@ class Codec(Worker):
         self.post(self._decode, job, loop)
 
     def warm(self, prompts: Sequence[Prompt]) -> None:
-        """Run every graph once.
+        """Run every graph once at every size.
 
         Args:
             prompts: of every text encoder one.
@@ -83,10 +83,12 @@ class Codec(Worker):
         parts = self._components
         if parts.texts is not None:
             parts.texts.encode(prompts)
-        if parts.decoder is not None:
-            parts.decoder.decode(np.zeros((1, *self._card.layout.parts[0].shape), np.float32))
-        if parts.encoder is not None:
-            parts.encoder.encode(np.zeros(Coder.of(self._card).picture_shape, np.uint8))
+        for layout in self._card.layouts:
+            if parts.decoder is not None:
+                parts.decoder.decode(np.zeros((1, *layout.parts[0].shape), np.float32))
+            if parts.encoder is not None:
+                picture = Coder.of(self._card, layout).picture_shape
+                parts.encoder.encode(np.zeros(picture, np.uint8))
 
     def stats(self) -> dict[str, float]:
         """Its counts, by the names of `Runtime.stats`."""

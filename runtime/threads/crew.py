@@ -10,11 +10,11 @@ from functools import partial
 
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.components import Components
-from denoisert.runtime.loop.pool import Pool
 from denoisert.runtime.text.tokenizer import Prompt
 from denoisert.runtime.threads.codec import Codec
 from denoisert.runtime.threads.desk import Desk
 from denoisert.runtime.threads.loop import Loop
+from denoisert.runtime.threads.pools import Pools
 from denoisert.runtime.threads.worker import Worker
 
 EXIT_PATIENCE_S = 30.0
@@ -39,10 +39,10 @@ class Crew:
         self._process = os.getpid()
         for index, each in enumerate(devices):
             number = f" {index}" if len(devices) > 1 else ""
-            pool = Pool(each.denoiser.layout, [each.denoiser], each.device, slots=slots)
+            pools = Pools(each.denoisers, each.device, slots=slots)
             codec = Codec(f"codec{number}", each, card, desk) if each.has_codec else None
             self.codecs += [] if codec is None else [codec]
-            self.loops.append(Loop(f"loop{number}", pool, desk, codec))
+            self.loops.append(Loop(f"loop{number}", pools, desk, codec))
         self._workers: list[Worker] = [*self.loops, *self.codecs]
 
     def start(self, owner: object) -> None:
@@ -58,7 +58,7 @@ class Crew:
         atexit.register(self._at_exit)
 
     def warm(self, prompts: Sequence[Prompt]) -> None:
-        """Run every engine once at every bucket, each in its own thread.
+        """Run every engine once at every bucket and size, each in its own thread.
 
         Args:
             prompts: of every text encoder one.

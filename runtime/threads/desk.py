@@ -6,10 +6,11 @@ never per tick: it is let in or refused, starts, ends exactly once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Condition
 
 from denoisert.runtime.errors import Cancelled, DenoiseRTError, EngineError, Overloaded
+from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.stats import RequestCounts
 from denoisert.runtime.threads.budget import Budget
 from denoisert.runtime.threads.farewell import LOG, failure, report, without_frames
@@ -61,6 +62,8 @@ class Desk:
 
         Raises:
             EngineError: the runtime is closed.
+            OutOfMemory: the first one does not even fit alone, beside pools made since it was
+                checked; none got in.
         """
         entered = []
         with self._changed:
@@ -105,13 +108,29 @@ class Desk:
         hint = "" if pace is None else f" in about {pace:.2g} s"
         return Overloaded(f"{what}. Try again{hint}.", retry_s=pace)
 
-    def check_memory(self, job: Job) -> None:
+    def check_memory(self, jobs: Sequence[Job]) -> None:
         """Refuse what would never fit.
 
+        Args:
+            jobs: of one caller; each runs beside the pools of all of them.
+
         Raises:
-            OutOfMemory: it needs more than the runtime may use.
+            OutOfMemory: one needs more than the runtime may use.
         """
-        self._budget.check(job)
+        with self._changed:
+            self._budget.check(jobs)
+
+    def reserve(self, pools: Mapping[StateLayout, int]) -> None:
+        """Count pools that are made ahead of any request.
+
+        Args:
+            pools: bytes of each, on every device.
+
+        Raises:
+            OutOfMemory: together they need more than the runtime may use.
+        """
+        with self._changed:
+            self._budget.reserve(pools)
 
     def submit(self, job: Job) -> None:
         """Let one request in, or refuse it.
@@ -121,7 +140,7 @@ class Desk:
             OutOfMemory: it would not fit even alone.
             Overloaded: it does not fit beside what is open.
         """
-        self.check_memory(job)
+        self.check_memory([job])
         while not self.enter([job]):
             self.check_room()
             with self._changed:

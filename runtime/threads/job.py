@@ -15,8 +15,9 @@ from denoisert.runtime.loop.slot import Work
 from denoisert.runtime.measure.trace import Trace
 from denoisert.runtime.plan import FLOAT_BYTES
 from denoisert.runtime.planner import Planned
-from denoisert.runtime.request import SOURCE, Request
+from denoisert.runtime.request import Request
 from denoisert.runtime.result import Result, preview_picture
+from denoisert.runtime.sampling.solvers.inpainted import SOURCE
 from denoisert.runtime.threads.ending import Ending
 from denoisert.runtime.threads.mailbox import Mailbox
 
@@ -139,7 +140,7 @@ class Job:
 
     def draw(self, latent: NDArray[np.float32]) -> Image:
         """A cheap picture of a clean estimate."""
-        return preview_picture(self.card, latent)
+        return preview_picture(self.card, latent, self.planned.layout)
 
     def note(self, phase: str, start_ns: int, end_ns: int) -> None:
         """Add a phase's time, to the result and to the traces."""
@@ -171,11 +172,11 @@ class Job:
         Args:
             error: why it failed; None when every latent is there.
         """
-        flat = np.zeros((0, self.card.layout.elements), np.float32)
+        flat = np.zeros((0, self.planned.layout.elements), np.float32)
         if error is None:
             flat = self.flat()
         return Result(
-            layout=self.card.layout,
+            layout=self.planned.layout,
             picture=self.card.picture,
             flat=flat,
             phases=dict(self.phases),

@@ -1,4 +1,4 @@
-"""The loop thread: it alone touches the pool and the denoiser's engine of its device.
+"""The loop thread: it alone touches the pools and the denoiser's engine of its device.
 
 Between two ticks it runs what was posted: new requests, cancellations, and whatever else has to
 happen while no engine runs. A tick itself tells nobody anything unless somebody watches.
@@ -17,10 +17,10 @@ import numpy as np
 
 from denoisert.runtime.errors import DeadlineExceeded, DenoiseRTError, EngineError
 from denoisert.runtime.events import Admitted, Preview, Stepped
-from denoisert.runtime.loop.pool import Pool
 from denoisert.runtime.loop.tick import TickTime, tick
 from denoisert.runtime.stats import TickCounts
 from denoisert.runtime.threads.job import NS_PER_MS, NS_PER_S, Job
+from denoisert.runtime.threads.pools import Pools
 from denoisert.runtime.threads.worker import Worker
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ MOST_UNDECODED = 64
 
 
 class Loop(Worker):
-    """Ticks a pool as long as it has works.
+    """Ticks pools as long as they have works, by turns where there are several.
 
     Attributes:
         load: stages of the requests that it was given; the desk counts.
@@ -41,16 +41,17 @@ class Loop(Worker):
 
     Args:
         name: of the thread, and of its track in traces.
-        pool: what it owns.
+        pools: what it owns.
         desk: whose requests it computes.
         codec: prepares requests and decodes latents, None where there is nothing of the kind.
     """
 
-    def __init__(self, name: str, pool: Pool, desk: Desk, codec: Codec | None = None) -> None:
+    def __init__(self, name: str, pools: Pools, desk: Desk, codec: Codec | None = None) -> None:
         super().__init__(name, desk.abandon)
         self.load = 0
         self.counts = TickCounts()
-        self._pool = pool
+        self._pools = pools
+        self._pool = pools.first  # whose turn it is
         self._desk = desk
         self._codec = codec
         self._jobs: dict[int, Job] = {}
@@ -59,7 +60,7 @@ class Loop(Worker):
         self._watched: dict[int, Job] = {}
         self._traced: dict[int, Job] = {}
         self._deadlines: list[tuple[int, int]] = []
-        self._seen = pool.active
+        self._seen = self._pool.active
 
     def take(self, jobs: Sequence[Job]) -> None:
         """Take new requests, all between the same two ticks; the codec prepares what needs it."""
@@ -86,11 +87,12 @@ class Loop(Worker):
             self._held.append(job)
             return
         try:
+            pool = self._pools.of(job.planned.layout)
             for work in job.works():
-                number = self._pool.submit(work)
+                number = pool.submit(work)
                 job.numbers.append(number)
                 self._places[number] = (job, work.image)
-        except DenoiseRTError as error:  # a table that the pool can never hold
+        except DenoiseRTError as error:  # no memory for a pool, or a table that it can never hold
             self.drop(job, error)
 
     def forget(self, job: Job) -> None:
@@ -104,8 +106,9 @@ class Loop(Worker):
         """End a request between two ticks; its slots are free at once."""
         for number in job.numbers:
             if self._places.pop(number, None) is not None:
-                self._pool.cancel(number, error)
-                self._pool.outcomes.pop(number, None)
+                pool = self._pools.of(job.planned.layout)
+                pool.cancel(number, error)
+                pool.outcomes.pop(number, None)
         self._finish(job, error)
 
     def watch(self, job: Job) -> None:
@@ -114,9 +117,11 @@ class Loop(Worker):
             self._watched[job.number] = job
 
     def work(self) -> None:
-        """Run what was posted, then one tick; wait for a call while the pool is idle."""
+        """Run what was posted, then one tick; wait for a call while every pool is idle."""
         with np.errstate(over="ignore", invalid="ignore"):  # a slot's status reports it instead
             while not self._is_over:
+                if self._pools.are_several:
+                    self._pool = self._pools.after(self._pool)
                 self._listen()
                 if self._deadlines:
                     self._expire()
@@ -125,18 +130,15 @@ class Loop(Worker):
 
     def warm(self) -> None:
         """Pay for the first time of everything; called between two ticks."""
-        self._pool.warm()
+        self._pools.warm()
 
     def stats(self) -> dict[str, float]:
         """Its counts, by the names of `Runtime.stats`."""
-        counts = self._pool.memory.counts()
-        return {**self.counts.numbers(), **counts, "parked": self._pool.parked}
+        return {**self.counts.numbers(), **self._pools.stats()}
 
     def release(self) -> None:
-        """Forget the pool and close its engines."""
-        self._pool.close()
-        for denoiser in self._pool.denoisers:
-            denoiser.engine.close()
+        """Forget the pools and close their engine."""
+        self._pools.close()
 
     def _listen(self) -> None:
         calls = self._calls
@@ -266,7 +268,7 @@ class Loop(Worker):
             trace.add("engine", times.engine_start, times.engine_end, track, lanes=pool.lanes)
         for slot in self._seen:  # those of this tick: who has ended is still in the list
             job, _ = self._places[slot.number]
-            place = self.name.replace("loop", "slot") + f" {slot.index}"
+            place = f"{self.name.replace('loop', 'slot')}{self._pools.title(pool)} {slot.index}"
             for trace in job.traces:
                 arguments = {"request": job.number, "row": slot.counter - 1}
                 trace.add("step", times.start, times.end, place, **arguments)

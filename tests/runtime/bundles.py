@@ -47,9 +47,9 @@ def watched(
     bundle = Bundle.open(path)
     card, choice = bundle.card, choose(bundle)
     engine = Spy(load(bundle, choice, DENOISER, 1), **spy)
-    denoiser = Denoiser(engine, card.network, card.conditions, card.layout)
+    components = Components(Denoiser.of(engine, card))
     return Runtime(
-        bundle, choice, [Components(denoiser)], Options(slots, queue, memory_bytes=memory_bytes)
+        bundle, choice, [components], Options(slots, queue, memory_bytes=memory_bytes)
     ), engine
 
 
@@ -62,7 +62,7 @@ def watched_codec(path: Path, **options: object) -> tuple[Runtime, dict[str, Spy
     encoder = PromptEncoder(spies[text.name], text, outputs_of(text, card.conditions))
     engine = load(bundle, choice, DENOISER, 1)
     components = Components(
-        Denoiser(engine, card.network, card.conditions, card.layout),
+        Denoiser.of(engine, card),
         Texts({text.name: encoder}, prompts),
         Decoder(spies[DECODER], card),
         PictureEncoder(spies[ENCODER], card),

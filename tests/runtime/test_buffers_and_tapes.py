@@ -203,8 +203,7 @@ def on_tensors(path: Path, device: str) -> Iterator[Runtime]:
     found = Bundle.open(path)
     card = found.card
     engine = TorchEngine(path / "graphs" / "denoiser.onnx", path, device=device)
-    denoiser = Denoiser(engine, card.network, card.conditions, card.layout)
-    parts = [Components(denoiser, device=TorchDevice(device))]
+    parts = [Components(Denoiser.of(engine, card), device=TorchDevice(device))]
     runtime = Runtime(found, choose(found), parts, Options(2, 64))
     try:
         yield runtime

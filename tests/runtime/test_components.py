@@ -22,7 +22,7 @@ def test_a_text_model_has_everything(text_bundle):
     for name in ("texts", "decoder", "encoder"):
         assert getattr(one, name) is not None
         assert getattr(one, name) is not getattr(other, name)  # nothing of an engine is shared
-    assert one.denoiser.engine is not other.denoiser.engine
+    assert one.denoisers[0].engine is not other.denoisers[0].engine
     assert one.texts.cache is other.texts.cache is cache
 
 
@@ -30,7 +30,7 @@ def test_a_plain_model_has_a_denoiser_and_no_codec(tmp_path):
     (one,), _ = loaded(compiled(perceptron(), tmp_path))
     assert not one.has_codec
     assert (one.texts, one.decoder, one.encoder) == (None, None, None)
-    assert one.denoiser.engine.buckets[-1] == 16
+    assert one.denoisers[0].engine.buckets[-1] == 16
 
 
 def test_tokenizers_are_verified_before_they_are_read(text_bundle, tmp_path):

@@ -35,9 +35,7 @@ def opened(path, device, before=None):
     card = found.card
     engine = TorchEngine(path / "graphs" / "denoiser.onnx", path, device=device)
     spy = TensorSpy(engine, before=before)
-    components = Components(
-        Denoiser(spy, card.network, card.conditions, card.layout), device=TorchDevice(device)
-    )
+    components = Components(Denoiser.of(spy, card), device=TorchDevice(device))
     runtime = Runtime(found, choose(found), [components], Options(2, 64))
     try:
         yield runtime
