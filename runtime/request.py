@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.guidance import Guidance
 from denoisert.runtime.sampling.schedules import Spacing
 from denoisert.runtime.sampling.solvers import Solver
+from denoisert.runtime.sampling.solvers.inpainted import KEPT, MASK, READ, SOURCE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,7 +29,6 @@ MAX_CHARACTERS = 10**6
 MAX_DEADLINE_S = 10**6
 MAX_PRIORITY = 1000
 STRENGTH = 0.5
-SOURCE = "source"
 
 # A prompt, a class label or its name, nothing at all, or values by name for networks with several.
 Value = int | str | None | Mapping[str, Any]
@@ -81,33 +81,40 @@ class Start:
     Args:
         latent: (elements,) or the shape of the state, float; or a picture, as a PIL image or uint8
             (H, W, 3), for a bundle with an image encoder; or None, where buffers are enough.
-        strength: share of the steps that run, the last ones, in (0, 1]; of a clean latent 1 keeps
-            only what alpha lets through. None means half of them from a clean latent, else all.
+        strength: share of the steps that run, the last ones, 0 to 1; of a clean latent 1 keeps only
+            what alpha lets through, and 0 runs none. None means half of them from a clean latent
+            without a mask, else all.
         buffers: name -> array that the solver reads and nobody writes, such as the "recorded" of
             NoiseReplay: (pages, elements) or (pages, *shape of the state), real and finite; a
             single page needs no first dimension. All images of the request share them.
         noised: whether the latent is clean or lies at the first point already.
+        mask: which part of the picture is painted anew: a PIL image or (H, W) in its pixels, white
+            (true, 255 or 1.0) where it is, black where the picture is kept. All steps then begin
+            with noise alone. Of a latent given as an array it may have the latent's size.
 
     Raises:
-        InvalidInput: a strength outside its range, neither latent nor buffers, or buffers that are
-            no mapping from names; the source is the latent, no buffer.
+        InvalidInput: a strength outside its range, neither latent nor buffers, buffers that are no
+            mapping from names, or a mask without a clean picture; the source is the latent, no
+            buffer.
     """
 
     latent: NDArray[np.floating] | NDArray[np.uint8] | Image | None = None
     strength: float | None = None
     buffers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     noised: Noised = Noised.HERE
+    mask: NDArray[Any] | Image | None = None
 
     def __post_init__(self) -> None:
         is_number = isinstance(self.strength, int | float | np.number)
-        if self.strength is not None and not (is_number and 0.0 < self.strength <= 1.0):
-            raise InvalidInput(f"start strength {self.strength} is outside 0 (excluded) to 1.")
+        if self.strength is not None and not (is_number and 0.0 <= self.strength <= 1.0):
+            raise InvalidInput(f"start strength {self.strength} is outside 0 to 1.")
         if not isinstance(self.noised, Noised):
             raise InvalidInput(f"noised {self.noised!r}: give Noised.HERE or Noised.ALREADY.")
         if not isinstance(self.buffers, Mapping) or not all(map(_is_name, self.buffers)):
             raise InvalidInput(
                 f"buffers {type(self.buffers).__name__} is no mapping from names. Pass "
-                'Start(buffers={"recorded": array}); the source is the latent: Start(latent).'
+                'Start(buffers={"recorded": array}); the source is the latent: Start(latent), and '
+                "mask and kept follow from Start(picture, mask=mask)."
             )
         if self.latent is None and not self.buffers:
             raise InvalidInput(
@@ -116,10 +123,29 @@ class Start:
             )
         if self.latent is None and self.noised is Noised.ALREADY:
             raise InvalidInput("Noised.ALREADY is said of a latent. Pass Start(latent, ...).")
+        if self.strength == 0.0 and self.latent is None:
+            raise InvalidInput("strength 0 gives back a latent. Pass Start(latent, 0.0).")
+        self._check_mask()
+
+    def _check_mask(self) -> None:
+        if self.mask is None:
+            return
+        if self.latent is None or self.noised is Noised.ALREADY:
+            raise InvalidInput(
+                "a mask without a clean picture, of which it keeps a part. Pass "
+                "Start(picture, mask=mask)."
+            )
+        if not isinstance(self.mask, np.ndarray) and not _is_pil(self.mask):
+            raise InvalidInput(
+                f"a mask of type {type(self.mask).__name__}; pass a PIL image or an array (H, W), "
+                "white where the picture is painted anew."
+            )
 
     @property
     def share(self) -> float | None:
         """The strength; None runs all steps from where the solver itself begins."""
+        if self.mask is not None and self.strength in (None, 1.0):
+            return None
         if self.strength is not None or self.latent is None:
             return self.strength
         return STRENGTH if self.noised is Noised.HERE else 1.0
@@ -127,7 +153,8 @@ class Start:
     @property
     def given(self) -> tuple[str, ...]:
         """Names of all that it gives, the latent's first."""
-        return (*(() if self.latent is None else (SOURCE,)), *sorted(self.buffers))
+        source = () if self.latent is None else (SOURCE,)
+        return (*source, *(() if self.mask is None else (MASK, KEPT)), *sorted(self.buffers))
 
     @property
     def picture(self) -> NDArray[np.uint8] | Image | None:
@@ -136,12 +163,16 @@ class Start:
         if isinstance(value, np.ndarray):
             is_picture = value.dtype == np.uint8 and value.ndim == 3 and value.shape[2] == 3
             return value.astype(np.uint8, copy=False) if is_picture else None
-        pil = sys.modules.get("PIL.Image")  # whoever made a PIL image has imported it
-        return value if pil is not None and isinstance(value, pil.Image) else None
+        return value if _is_pil(value) else None
+
+
+def _is_pil(value: object) -> TypeGuard[Image]:
+    pil = sys.modules.get("PIL.Image")  # whoever made a PIL image has imported it
+    return pil is not None and isinstance(value, pil.Image)
 
 
 def _is_name(name: object) -> bool:
-    return isinstance(name, str) and name != SOURCE
+    return isinstance(name, str) and name not in READ
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.bundle.condition import Source
 from denoisert.runtime.errors import InvalidInput
-from denoisert.runtime.request import SOURCE, Noised, Request
+from denoisert.runtime.request import Noised, Request, Start
 from denoisert.runtime.sampling.fold import fold
 from denoisert.runtime.sampling.grid import Grid
-from denoisert.runtime.sampling.guidance import EmbeddedGuidance, Guidance
+from denoisert.runtime.sampling.guidance import EmbeddedGuidance, Guidance, Unguided
 from denoisert.runtime.sampling.guidance.embedded import with_scale
 from denoisert.runtime.sampling.previews import with_previews
-from denoisert.runtime.sampling.rows import Rows
+from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.schedules import Spacing
 from denoisert.runtime.sampling.schedules.spacing import pinned_steps
-from denoisert.runtime.sampling.solvers import Solver
+from denoisert.runtime.sampling.solvers import Inpainted, Solver
+from denoisert.runtime.sampling.solvers.inpainted import KEPT, MASK, SOURCE, repaints
 from denoisert.runtime.sampling.table import SamplerTable
 
 CACHED_TABLES = 128
+ROUNDING = 1e-9  # of times that a schedule computes from levels
+_OWN_LEVEL = (
+    "{} begins with a latent of its own noise level, and a start of strength {} was given. Pass "
+    "Start(latent, 1.0) with that latent."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +69,18 @@ class Sampler:
         """The request's sampler, completed by what the card recommends."""
         advice = card.sampler
         spacing = request.schedule or advice.spacing
-        start = request.start
+        start, solver = request.start, request.solver or advice.solver
+        is_shown = any(entry.source is Source.MASK for entry in card.conditions)
+        if start is not None and start.mask is not None and not (is_shown or repaints(solver)):
+            solver = Inpainted(solver)
         return cls(
-            solver=request.solver or advice.solver,
+            solver=solver,
             spacing=spacing,
             steps=int(request.steps or pinned_steps(spacing) or advice.steps),
             guidance=request.guidance or advice.guidance,
             strength=start.share if start else None,
             previews=previews,
-            given=start.given if start else (),
+            given=_given(start, solver) if start else (),
             noised=start.noised if start else Noised.HERE,
         )
 
@@ -80,15 +92,20 @@ class Sampler:
         """
         grid = self.spacing.grid(card.training.schedule, self.steps)
         if grid.source_gain and self.strength not in (None, 1.0):
-            raise InvalidInput(
-                f"{self.spacing} begins with a latent of its own noise level, and a start of "
-                f"strength {self.strength} was given. Pass Start(latent, 1.0) with that latent."
-            )
+            raise InvalidInput(_OWN_LEVEL.format(self.spacing, self.strength))
         if self.strength is not None and not grid.source_gain:
             grid = grid.tail(self.strength)
         if self.noised is Noised.ALREADY:
             return replace(grid, noise_gain=0.0, source_gain=1.0)
         return grid
+
+
+def _given(start: Start, solver: Solver) -> tuple[str, ...]:
+    """What of a start is for the solver: of a mask that the network is shown, nothing."""
+    if start.mask is None or repaints(solver):
+        return start.given
+    hidden = (MASK, KEPT) if start.share is not None else (MASK, KEPT, SOURCE)
+    return tuple(name for name in start.given if name not in hidden)
 
 
 class TableCache:
@@ -139,6 +156,8 @@ def compile_table(sampler: Sampler, card: Card) -> SamplerTable:
     Raises:
         InvalidInput: solver, schedule and card do not fit together.
     """
+    if sampler.strength == 0.0:
+        return _start_alone(sampler, card)
     grid = sampler.grid(card)
     rows = sampler.solver.rows(grid)
     if grid.stop is not None:
@@ -149,6 +168,17 @@ def compile_table(sampler: Sampler, card: Card) -> SamplerTable:
     if sampler.previews:
         rows = with_previews(rows, sampler.previews)
     return fold(rows, card.training.parametrisation, sampler.guidance)
+
+
+def _start_alone(sampler: Sampler, card: Card) -> SamplerTable:
+    """A table of no stages, which ends with the latent that it starts from."""
+    grid = sampler.spacing.grid(card.training.schedule, sampler.steps)
+    if grid.source_gain:
+        raise InvalidInput(_OWN_LEVEL.format(sampler.spacing, 0.0))
+    rows = Program.from_source(grid, registers=1).rows()
+    if sampler.previews:
+        rows = with_previews(rows, sampler.previews)
+    return fold(rows, card.training.parametrisation, Unguided())
 
 
 def _told(rows: Rows, card: Card, guidance: Guidance) -> Rows:
@@ -185,6 +215,11 @@ def _check_externals(sampler: Sampler, grid: Grid, names: tuple[str, ...]) -> No
             "none. Pass start=Start(latent, 1.0); for `denoisert generate` that is --init-image "
             "FILE --strength 1."
         )
+    if MASK in missing:
+        raise InvalidInput(
+            f"{sampler.solver} repaints part of a picture and the request has no mask. Pass "
+            "start=Start(picture, mask=mask), white where it paints."
+        )
     if missing:
         raise InvalidInput(
             f"{sampler.solver} reads {_listed(missing)}, which the request does not give. Pass "
@@ -208,17 +243,23 @@ def _listed(names: Sequence[str]) -> str:
 
 def _check_times(card: Card, times: list[float]) -> None:
     allowed = card.training.timesteps
-    foreign = [time for time in times if allowed and time not in allowed]
+    foreign = [time for time in times if allowed and not any(map(partial(_is_same, time), allowed))]
     if foreign:
         raise InvalidInput(
             f"the sampler asks the network at model time {foreign[0]:g}; it was trained at "
             f"{allowed} only. Use the card's recommended steps and schedule."
         )
     is_whole = card.network.time_dtype.startswith("int")
-    fraction = next((time for time in times if is_whole and time != round(time)), None)
+    broken = (time for time in times if is_whole and not _is_same(time, round(time)))
+    fraction = next(broken, None)
     if fraction is not None:
         raise InvalidInput(
             f"the sampler asks the network at model time {fraction:g}, but it takes whole numbers "
             f"({card.network.time_dtype}). Use a schedule with whole train times such as "
             "Trailing(), or have them rounded, also between its points: Rounded(Trailing())."
         )
+
+
+def _is_same(time: float, other: float) -> bool:
+    """Whether two times differ by their rounding only; the float32 that is told is the same."""
+    return math.isclose(time, other, rel_tol=ROUNDING, abs_tol=ROUNDING)

@@ -142,8 +142,7 @@ class Pool:
         """
         seats = self._seats
         tables = [lease.table for lease in seats.arena.leases]
-        tables += [waiter.work.table for waiter in self.waiting]
-        tables += [table] if table else []
+        tables += [*(waiter.work.table for waiter in self.waiting), *([table] if table else [])]
         return footprint(
             self.memory,
             tables,
@@ -169,9 +168,8 @@ class Pool:
                 self.outcomes[waiter.number] = Outcome(error=_out_of_memory(waiter, error))
             self.waiting.remove(waiter.number)
             self._is_map_stale = True
-            slot = self._seats.running.get(waiter.number)
-            if slot is not None and slot.is_done:  # a table of no stages ends with its prologue
-                self._finish(slot)
+            if (slot := self._seats.running.get(waiter.number)) and slot.is_done:
+                self._finish(slot)  # a table of no stages ends with its prologue
 
     def _make_way(self, waiter: Waiter) -> bool:
         """Park what stands in the way of a work, if that lets it in."""
@@ -231,9 +229,8 @@ class Pool:
 
     def _finish(self, slot: Slot) -> None:
         tapes = self.memory.tapes(slot)
-        self._end(
-            slot, Outcome(self.memory.latent(slot), tapes[:-1] if slot.work.previews else tapes)
-        )
+        kept = tapes[:-1] if slot.work.previews else tapes
+        self._end(slot, Outcome(self.memory.latent(slot), kept))
 
     def cancel(self, number: int, error: DenoiseRTError) -> bool:
         """End a work, whether it waits, is parked or runs; its slot is free at once.

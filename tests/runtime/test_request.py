@@ -90,7 +90,7 @@ def test_guidance_scales_are_finite(scale: float) -> None:
         CFG(scale)
 
 
-@pytest.mark.parametrize("strength", [0.0, -0.1, 1.01, np.nan])
+@pytest.mark.parametrize("strength", [-0.1, 1.01, np.nan])
 def test_start_strength_is_a_share(strength: float) -> None:
     with pytest.raises(InvalidInput, match="strength"):
         Start(np.zeros(4), strength)
@@ -178,7 +178,8 @@ def test_half_the_steps_from_a_clean_latent_and_all_of_them_otherwise() -> None:
         ({"buffers": {3: np.zeros(4)}}, "no mapping from names"),
         ({"buffers": {"source": np.zeros(4)}}, r"the source is the latent: Start\(latent\)"),
         ({"buffers": None}, "buffers NoneType"),
-        ({"buffers": {"a": np.zeros(4)}, "strength": 0.0}, "strength 0.0 is outside"),
+        ({"buffers": {"a": np.zeros(4)}, "strength": 0.0}, "strength 0 gives back a latent"),
+        ({"buffers": {"mask": np.zeros(4)}}, "mask and kept follow from Start"),
         ({"latent": np.zeros(4), "strength": "1"}, "strength 1 is outside"),
     ],
     ids=str,
@@ -217,3 +218,31 @@ def test_messages_say_what_was_asked_and_what_is_possible() -> None:
         Request(steps=10**9)
     assert "1000000000" in str(caught.value)
     assert "1 to 1000" in str(caught.value)
+
+
+PAINTED = np.array([[True, False], [False, True]])
+
+
+def test_a_mask_begins_with_noise_unless_the_strength_says_otherwise() -> None:
+    picture = np.zeros((2, 2, 3), np.uint8)
+    assert Start(picture, mask=PAINTED).share is None
+    assert Start(picture, 1.0, mask=PAINTED).share is None
+    assert Start(picture, 0.4, mask=PAINTED).share == 0.4
+    assert Start(picture, 0.0, mask=PAINTED).share == 0.0
+    start = Start(np.zeros(4), mask=PAINTED, buffers={"a": np.zeros(4)})
+    assert start.given == ("source", "mask", "kept", "a")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"buffers": {"a": np.zeros(4)}}, "a mask without a clean picture"),
+        ({"latent": np.zeros(4), "noised": Noised.ALREADY}, "a mask without a clean picture"),
+        ({"latent": np.zeros(4), "mask": "mask.png"}, "a mask of type str; pass a PIL image"),
+        ({"latent": np.zeros(4), "mask": [[0, 1]]}, "a mask of type list"),
+    ],
+    ids=str,
+)
+def test_masks_that_keep_nothing_or_are_none(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        Start(**{"mask": PAINTED, **fields})  # type: ignore[arg-type]

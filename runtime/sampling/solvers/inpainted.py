@@ -98,6 +98,12 @@ class Inpainted:
         return _Replaced(self, rows).all()
 
 
+def repaints(solver: Solver) -> bool:
+    """Whether a solver is inpainted, whatever is wrapped around that."""
+    inner = getattr(solver, "solver", None)
+    return isinstance(solver, Inpainted) or (inner is not None and repaints(inner))
+
+
 @dataclass(frozen=True, slots=True)
 class _Replaced:
     """Rows in which R_0 becomes mask R_0 + (1 - mask) (alpha source + sigma xi)."""

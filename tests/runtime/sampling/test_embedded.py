@@ -79,9 +79,9 @@ def test_the_network_hears_it(solver, tmp_path):
 def test_a_step_that_no_input_takes_is_refused(solver):
     """Also a step of 0, which as a number would go unnoticed."""
     card = card_of("scale")
+    sampler = Sampler.of(Request(3, steps=1, solver=solver), card)
     with pytest.raises(InvalidInput, match="has inputs for 0"):
-        asked = Request(3, steps=1, solver=solver)
-        compile_table(Sampler.of(asked, card), card)
+        compile_table(sampler, card)
 
 
 @pytest.mark.parametrize("guidance", [Unguided(), CFG(2.0)], ids=repr)
