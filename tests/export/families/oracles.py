@@ -64,11 +64,10 @@ def text_to_image(folder, request, *, pipeline=None, **arguments):
 def image_to_image(folder, request, *, pipeline=None, **arguments):
     """Pictures from the request's start: a picture of the size asked for, and a strength."""
     pipeline = diffusers.AutoPipelineForImage2Image.from_pipe(pipeline or opened(folder))
-    start = {
-        "image": pictures(request),
-        "strength": request.start.share,
-    }
-    return run(pipeline, Draws(request.seed), **prompts(pipeline, request) | start | arguments)
+    start = {"image": pictures(request), "strength": request.start.share}
+    size = sizes(request) if "height" in type(pipeline).__call__.__annotations__ else {}
+    asked = prompts(pipeline, request) | start | size
+    return run(pipeline, Draws(request.seed), **asked | arguments)
 
 
 def inpaint(folder, request, mask, *, pipeline=None, **arguments):

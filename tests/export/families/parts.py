@@ -118,7 +118,7 @@ def t5():
 
 def autoencoder(**changes):
     """A KL autoencoder of factor 4."""
-    return redrawn(AutoencoderKL(**VAE | changes))
+    return loud(alive(AutoencoderKL(**VAE | changes)))
 
 
 def tiny_autoencoder():
@@ -132,4 +132,13 @@ def tiny_autoencoder():
         latent_channels=4,
         scaling_factor=1.0,
     )
-    return redrawn(module)
+    return loud(alive(module), gain=1.05)
+
+
+def loud(module, gain=GAIN):
+    """The module with large convolutions, whose latents and pictures have about unit size."""
+    with torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, nn.Conv2d):
+                part.weight.normal_(std=gain * part.weight[0].numel() ** -0.5)
+    return module
