@@ -196,6 +196,20 @@ def test_only_the_trained_times_are_asked(steps, fits):
         compile_table(asked, card)
 
 
+def test_a_trained_time_is_known_whatever_its_rounding():
+    trained = (999.0, 749.0, 499.0, 249.0)
+    training = replace(NOISE_TRAINING, distilled=True, timesteps=trained)
+    card = perceptron(time_dtype="int64").card(training=training, sampler=NOISE_SAMPLER)
+    alpha, sigma = training.schedule.at(np.array(trained))
+    levels = Levels((*(sigma / alpha).tolist(), 0.0))
+    told = compile_table(Sampler(DDIM(), levels, 4, Unguided()), card).model_time[1:, 0]
+    assert not np.array_equal(told, trained)  # or the test says nothing
+    assert np.array_equal(told.astype(np.float32), trained)
+    foreign = Levels((levels.levels[0], 1.0, 0.0))
+    with pytest.raises(InvalidInput, match=r"model time 353\.89; it was trained at"):
+        compile_table(Sampler(DDIM(), foreign, 2, Unguided()), card)
+
+
 def test_a_network_of_whole_times_is_asked_at_whole_times():
     card = perceptron(time_dtype="int64").card(training=NOISE_TRAINING, sampler=NOISE_SAMPLER)
     table = compile_table(Sampler(DDIM(), Trailing(), 7, Unguided()), card)
