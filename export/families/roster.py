@@ -70,6 +70,8 @@ SCHEDULERS: Final = classes(
 CLIP_TEXT: Final = classes(TRANSFORMERS, "CLIPTextModel")
 CLIP_PROJECTED: Final = classes(TRANSFORMERS, "CLIPTextModelWithProjection")
 CLIP_TOKENIZERS: Final = classes(TRANSFORMERS, "CLIPTokenizer", "CLIPTokenizerFast")
+T5_TEXT: Final = classes(TRANSFORMERS, "T5EncoderModel")
+T5_TOKENIZERS: Final = classes(TRANSFORMERS, "T5Tokenizer", "T5TokenizerFast")
 KL_AUTOENCODERS: Final = classes(DIFFUSERS, "AutoencoderKL")
 
 LEFT_OUT: Final[Mapping[str, Classes]] = {

@@ -1,7 +1,8 @@
 """Do the tensors of a component fit the network that its configuration describes; and read them.
 
 Names that older versions of the libraries wrote are understood: the prefix of a text encoder that
-stood inside a larger model, and the four matrices of the autoencoder's attention.
+stood inside a larger model, and the four matrices of the autoencoder's attention. Of two names for
+one tensor, files have one or both.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ READABLE: Final = ("float16", "bfloat16", "float32", "float64")
 PREFIX: Final = "text_model."
 COUNTERS: Final = ("position_ids",)
 """Last names of tensors that only count and are computed today."""
+
+TIED: Final[Mapping[str, str]] = {
+    "encoder.embed_tokens.weight": "shared.weight",
+    "shared.weight": "encoder.embed_tokens.weight",
+}
+"""Two names of one tensor."""
 
 OLD_ATTENTION: Final[Mapping[str, str]] = {
     "query": "to_q",
@@ -93,7 +100,8 @@ def read_weights(
 
     names = check_fit(wanted, paths, where)
     stored = {name: value for path in paths for name, value in load_file(path).items()}
-    return {name: stored[found].to(torch.float32) for name, found in names.items()}
+    read = {found: stored.pop(found).to(torch.float32) for found in set(names.values())}
+    return {name: read[found] for name, found in names.items()}
 
 
 def _match(wanted: Mapping[str, tuple[int, ...]], headers: Mapping[str, object]) -> dict[str, str]:
@@ -104,6 +112,9 @@ def _match(wanted: Mapping[str, tuple[int, ...]], headers: Mapping[str, object])
         for candidate in (name, PREFIX + name):
             if candidate in wanted:
                 names.setdefault(candidate, stored)
+    for name in wanted.keys() - names.keys():
+        if TIED.get(name) in headers:
+            names[name] = TIED[name]
     return names
 
 
