@@ -59,7 +59,7 @@ def draw_trials(
     evaluate: Evaluate,
     generator: np.random.Generator,
 ) -> tuple[Trial, ...]:
-    """Draw inputs for several numbers of lanes and evaluate the source on them.
+    """Draw inputs for several numbers of lanes and every size, and evaluate the source on them.
 
     Args:
         signature: what inputs look like.
@@ -71,9 +71,12 @@ def draw_trials(
         ParityError: the source returns a value that is not finite.
     """
     fixed = graph_lanes(signature, ports)
+    counts = (fixed,) if isinstance(fixed, int) else signature.lanes
+    default, *further = signature.sizes
+    pairs = [*((default, lanes) for lanes in counts), *((sizes, counts[0]) for sizes in further)]
     trials = []
-    for lanes in (fixed,) if isinstance(fixed, int) else signature.lanes:
-        inputs = fit_inputs(signature.draw(lanes, generator), ports)
+    for sizes, lanes in pairs:
+        inputs = fit_inputs(signature.draw(lanes, generator, sizes), ports)
         expected = evaluate(inputs)
         _check_finite(expected)
         trials.append(Trial(inputs, expected))
@@ -138,8 +141,9 @@ def find_dead_inputs(
     """
     fixed = graph_lanes(signature, ports)
     lanes = fixed if isinstance(fixed, int) else signature.lanes[-1]
-    inputs = fit_inputs(signature.draw(lanes, generator), ports)
-    other = fit_inputs(signature.draw(lanes, generator), ports)
+    sizes = signature.sizes[0]
+    inputs = fit_inputs(signature.draw(lanes, generator, sizes), ports)
+    other = fit_inputs(signature.draw(lanes, generator, sizes), ports)
     base = evaluate(inputs)
     for name, value in base.items():
         if not value.any():

@@ -6,10 +6,11 @@ that wants something else is refused when it is compiled; tracing and parity dra
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,13 @@ from denoisert.export.random_inputs import Arrays, draw_inputs
 from denoisert.runtime.bundle.card import Card, TimeShape
 from denoisert.runtime.bundle.condition import TOKEN_IDS, TextEncoder
 from denoisert.runtime.bundle.picture import Autoencoder, Picture
+from denoisert.runtime.bundle.sizes import (
+    coder_sizes,
+    picture_dims,
+    state_dims,
+    state_sizes,
+    tile_dims,
+)
 from denoisert.runtime.engines.engine import Port
 from denoisert.runtime.errors import InvalidInput
 
@@ -42,7 +50,27 @@ MORE: Final = (1, 2, 5)
 LARGE_STATE: Final = 8192
 """Elements of a latent whose denoiser takes seconds for each lane."""
 
-Draw = Callable[[int, np.random.Generator], Arrays]
+Sizes = Mapping[str, int]
+"""Name of an axis -> its length."""
+
+ONE_SIZE: Final[Sizes] = MappingProxyType({})
+"""Nothing varies but the lanes."""
+
+
+class Draw(Protocol):
+    """Draws random inputs."""
+
+    def __call__(
+        self, lanes: int, generator: np.random.Generator, sizes: Sizes = ONE_SIZE
+    ) -> Arrays:
+        """Values for every input.
+
+        Args:
+            lanes: how many.
+            generator: source of the values.
+            sizes: lengths of the axes that have names.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +79,14 @@ class Signature:
 
     Args:
         component: its name.
-        inputs: names, dtypes and sizes; the first dimension is "lanes".
+        inputs: names, dtypes and sizes; the first dimension is "lanes". An axis that has a name
+            instead of a size varies.
         outputs: what is read; a name may occur more than once.
         draw: random inputs for a number of lanes.
         time: input that may be one number per call, with dims (); "" for none.
         is_sliced: whether slices of the channels are read, so that there may be more of them.
         lanes: numbers of lanes on which graphs are compared.
+        sizes: lengths of the named axes at every layout, the default first.
     """
 
     component: str
@@ -66,31 +96,49 @@ class Signature:
     time: str = ""
     is_sliced: bool = False
     lanes: tuple[int, ...] = MORE
+    sizes: tuple[Sizes, ...] = (ONE_SIZE,)
 
     @property
     def output_names(self) -> tuple[str, ...]:
         """Each output once, in the order of its first use."""
         return tuple(dict.fromkeys(port.name for port in self.outputs))
 
+    def at(self, sizes: Sizes) -> Signature:
+        """The graph at one size: every axis has a number."""
+        return replace(
+            self,
+            inputs=tuple(port.at(sizes) for port in self.inputs),
+            outputs=tuple(port.at(sizes) for port in self.outputs),
+            draw=partial(self.draw, sizes=sizes),
+            sizes=(ONE_SIZE,),
+        )
+
 
 def denoiser_signature(card: Card) -> Signature:
     """Parts of the state, time, conditions and scalars in; the outputs of the card's ports out."""
-    network, parts = card.network, card.layout.parts
+    network, parts, dims = card.network, card.layout.parts, state_dims(card)
     time_dims = (LANES,) if network.time_shape is TimeShape.LANES else ()
     inputs = (
-        *(Port(part.name, STATE_DTYPE, (LANES, *part.shape)) for part in parts),
+        *(_state_port(part.name, axes) for part, axes in zip(parts, dims, strict=True)),
         Port(network.time, network.time_dtype, time_dims),
         *(Port(entry.name, entry.dtype, (LANES, *entry.shape)) for entry in card.conditions),
         *(Port(name, STATE_DTYPE, (LANES,)) for name in network.scalars),
     )
     outputs = tuple(
-        _state_port(entry.output, (entry.first + entry.channels, *parts[entry.part].shape[1:]))
+        _state_port(entry.output, (entry.first + entry.channels, *dims[entry.part][1:]))
         for port in network.ports
         for entry in port
     )
-    draw = partial(draw_inputs, card, inputs)
-    lanes = FEW if card.layout.elements > LARGE_STATE else MORE
-    return Signature(DENOISER, inputs, outputs, draw, network.time, is_sliced=True, lanes=lanes)
+    return Signature(
+        DENOISER,
+        inputs,
+        outputs,
+        partial(_draw_state, card, inputs),
+        network.time,
+        is_sliced=True,
+        lanes=FEW if card.layout.elements > LARGE_STATE else MORE,
+        sizes=tuple(state_sizes(card, layout) for layout in card.layouts),
+    )
 
 
 def text_signature(card: Card, text: TextEncoder, vocabulary: int) -> Signature:
@@ -112,21 +160,22 @@ def text_signature(card: Card, text: TextEncoder, vocabulary: int) -> Signature:
 def decoder_signature(card: Card) -> Signature:
     """A tile of the latent in, a picture out."""
     coder, _ = _autoencoder(card)
-    inputs, outputs = _tile(card, coder), _pixels(coder)
-    return Signature(DECODER, (inputs,), (outputs,), partial(_draw_normal, inputs), lanes=FEW)
+    inputs, outputs = _tile(card), _pixels(card, coder)
+    draw = partial(_draw_normal, inputs)
+    return Signature(DECODER, (inputs,), (outputs,), draw, lanes=FEW, sizes=_coder_sizes(card))
 
 
 def encoder_signature(card: Card) -> Signature:
     """A picture in; mean and standard deviation of its latent out."""
     coder, picture = _autoencoder(card)
-    inputs, tile = _pixels(coder), _tile(card, coder)
+    inputs, tile = _pixels(card, coder), _tile(card)
     outputs = tuple(Port(name, tile.dtype, tile.dims) for name in MOMENTS)
     draw = partial(_draw_picture, picture, inputs)
-    return Signature(ENCODER, (inputs,), outputs, draw, lanes=FEW)
+    return Signature(ENCODER, (inputs,), outputs, draw, lanes=FEW, sizes=_coder_sizes(card))
 
 
-def _state_port(name: str, shape: tuple[int, ...]) -> Port:
-    return Port(name, STATE_DTYPE, (LANES, *shape))
+def _state_port(name: str, dims: tuple[int | str, ...]) -> Port:
+    return Port(name, STATE_DTYPE, (LANES, *dims))
 
 
 def _autoencoder(card: Card) -> tuple[Autoencoder, Picture]:
@@ -135,17 +184,39 @@ def _autoencoder(card: Card) -> tuple[Autoencoder, Picture]:
     return card.autoencoder, card.picture
 
 
-def _tile(card: Card, coder: Autoencoder) -> Port:
-    return _state_port(LATENT, (card.layout.parts[0].channels, *coder.tile))
+def _tile(card: Card) -> Port:
+    return _state_port(LATENT, (card.layout.parts[0].channels, *tile_dims(card)))
 
 
-def _pixels(coder: Autoencoder) -> Port:
-    sizes = tuple(size * coder.factor for size in coder.tile)
-    return _state_port(PICTURE, (coder.channels, *sizes))
+def _pixels(card: Card, coder: Autoencoder) -> Port:
+    return _state_port(PICTURE, (coder.channels, *picture_dims(card)))
+
+
+def _coder_sizes(card: Card) -> tuple[Sizes, ...]:
+    """Lengths of the codec's named axes: several layouts may be decoded in the same tile."""
+    found: list[Sizes] = []
+    for layout in card.layouts:
+        sizes = coder_sizes(card, layout)
+        found += [] if sizes in found else [sizes]
+    return tuple(found)
+
+
+def _draw_state(
+    card: Card,
+    inputs: tuple[Port, ...],
+    lanes: int,
+    generator: np.random.Generator,
+    sizes: Sizes = ONE_SIZE,
+) -> Arrays:
+    return draw_inputs(card, [port.at(sizes) for port in inputs], lanes, generator)
 
 
 def _draw_tokens(
-    text: TextEncoder, vocabulary: int, lanes: int, generator: np.random.Generator
+    text: TextEncoder,
+    vocabulary: int,
+    lanes: int,
+    generator: np.random.Generator,
+    sizes: Sizes = ONE_SIZE,
 ) -> Arrays:
     drawn = {TOKEN_IDS: generator.integers(0, vocabulary, (lanes, text.tokens))}
     if text.mask:
@@ -154,15 +225,21 @@ def _draw_tokens(
     return drawn
 
 
-def _draw_normal(port: Port, lanes: int, generator: np.random.Generator) -> Arrays:
-    return {port.name: _float32(generator.standard_normal(port.shape(lanes)))}
+def _draw_normal(
+    port: Port, lanes: int, generator: np.random.Generator, sizes: Sizes = ONE_SIZE
+) -> Arrays:
+    return {port.name: _float32(generator.standard_normal(port.at(sizes).shape(lanes)))}
 
 
 def _draw_picture(
-    picture: Picture, port: Port, lanes: int, generator: np.random.Generator
+    picture: Picture,
+    port: Port,
+    lanes: int,
+    generator: np.random.Generator,
+    sizes: Sizes = ONE_SIZE,
 ) -> Arrays:
     low, high = sorted((picture.low, picture.high))
-    return {port.name: _float32(generator.uniform(low, high, port.shape(lanes)))}
+    return {port.name: _float32(generator.uniform(low, high, port.at(sizes).shape(lanes)))}
 
 
 def _float32(values: NDArray[np.float64]) -> NDArray[Any]:

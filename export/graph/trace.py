@@ -1,4 +1,4 @@
-"""torch -> ONNX, opset 23: one dynamic dimension "lanes", ports named by the signature."""
+"""torch -> ONNX, opset 23: lanes and named axes are dynamic, ports are named by the signature."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,8 @@ from torch.export import Dim
 
 from denoisert.export.graph.dims import unify_dims
 from denoisert.export.graph.ports import check_names, graph_lanes, read_ports
-from denoisert.export.graph.signature import LANES, Signature
+from denoisert.export.graph.signature import LANES, Signature, Sizes
+from denoisert.runtime.bundle.sizes import WIDTH
 from denoisert.runtime.errors import ExportError, InvalidInput
 
 OPSET: Final = 23
@@ -49,15 +51,14 @@ def trace(module: nn.Module, signature: Signature) -> ir.Model:
     """
     _check_module(module, signature)
     names = _argument_order(module, signature)
-    drawn = signature.draw(EXAMPLE_LANES, np.random.default_rng(0))
-    lanes = Dim(LANES, min=1, max=LARGEST_LANES)
+    drawn = signature.draw(EXAMPLE_LANES, np.random.default_rng(0), example_sizes(signature))
     with evaluating(module), _quiet_export():
         try:
             program = torch.onnx.export(
                 module,
                 (),
                 kwargs={name: torch.from_numpy(drawn[name]) for name in names},
-                dynamic_shapes={name: {0: lanes} for name in names},
+                dynamic_shapes=_dynamic_shapes(signature),
                 output_names=list(signature.output_names),
                 opset_version=OPSET,
                 dynamo=True,
@@ -65,10 +66,54 @@ def trace(module: nn.Module, signature: Signature) -> ir.Model:
             )
         except torch.onnx.OnnxExporterError as error:
             raise ExportError(
-                f"torch could not export {type(module).__name__} with a dynamic batch: "
-                f"{_reason(error)} Remove code that depends on values or on the batch size."
+                f"torch could not export {type(module).__name__} with dynamic sizes: "
+                f"{_reason(error)} Remove code that depends on values or on sizes."
             ) from error
     return _checked(program, module, signature)
+
+
+def example_sizes(signature: Signature) -> Sizes:
+    """Lengths of the named axes with which a module is traced.
+
+    Height and width are taken from two layouts where they would be equal in one, since torch takes
+    equal sizes for one; and as odd as they come, since a path that only fits multiples of 8 is
+    chosen while tracing.
+
+    Args:
+        signature: lengths at every layout.
+    """
+    pairs = [(tall, wide) for tall in signature.sizes for wide in signature.sizes]
+    mixed = [
+        {name: (wide if name.endswith(WIDTH) else tall)[name] for name in tall}
+        for tall, wide in pairs
+    ]
+    return min(mixed, key=_evenness)
+
+
+def _evenness(sizes: Sizes) -> tuple[bool, int, int]:
+    """What is to be small in an example: equal lengths, powers of two in them, and their product.
+
+    The lowest set bit of a length is the largest power of two that divides it.
+    """
+    lengths = list(sizes.values())
+    return (
+        len(set(lengths)) < len(lengths),
+        sum(length & -length for length in lengths),
+        prod(lengths),
+    )
+
+
+def _dynamic_shapes(signature: Signature) -> dict[str, dict[int, object]]:
+    """Input -> axis -> how it varies."""
+    lanes = Dim(LANES, min=1, max=LARGEST_LANES)
+    return {
+        port.name: {
+            axis: lanes if size == LANES else Dim.DYNAMIC
+            for axis, size in enumerate(port.dims)
+            if isinstance(size, str)
+        }
+        for port in signature.inputs
+    }
 
 
 @contextmanager

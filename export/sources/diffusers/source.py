@@ -98,6 +98,7 @@ class DiffusersFolder:
         Raises:
             ExportError: configuration and weights do not fit, or torch cannot export a component.
         """
+        from denoisert.export.modules.traceable import make_traceable
         from denoisert.export.sources.diffusers.networks import build_network
         from denoisert.export.sources.module import load_component
 
@@ -106,7 +107,7 @@ class DiffusersFolder:
         def build(name: str) -> nn.Module:
             network = build_network(self.folder.components[name], self._weights[name])
             merging.apply(name, network)
-            return network
+            return make_traceable(network)
 
         graphs = tuple(
             load_component(module, signature)

@@ -246,7 +246,7 @@ def signature_of(module):
     """The module's ports, for the project's own export."""
     inputs = tuple(Port(name, dtype, ("lanes", *dims)) for name, dtype, dims in module.inputs)
 
-    def draw(lanes, rng):
+    def draw(lanes, rng, sizes=None):
         return {
             port.name: rng.integers(0, 10, port.shape(lanes))
             if port.dtype == "int64"
