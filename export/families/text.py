@@ -44,8 +44,13 @@ def clip_encoder(encoder: Component, tokens: Tokens) -> TextEncoder:
     """A CLIP text encoder with its tokenizer.
 
     Raises:
-        ExportError: the tokenizer has more tokens than the encoder knows.
+        ExportError: the tokenizer has more tokens than the encoder knows, or padding is hidden.
     """
+    if encoder.config.get("use_attention_mask"):
+        raise ExportError(
+            f"{encoder.name} has use_attention_mask: its padding is hidden from it, which the "
+            "graph does not do. Remove the key if the model was trained without."
+        )
     vocabulary = whole(encoder, "vocab_size", VOCABULARY)
     if tokens.size > vocabulary:
         raise ExportError(

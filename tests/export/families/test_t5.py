@@ -14,6 +14,7 @@ from transformers import CLIPTextModelWithProjection, PreTrainedModel
 
 from denoisert.export.families.family import Material
 from denoisert.export.families.t5 import LENGTHS, MASK, t5_encoder, t5_width, text_graphs
+from denoisert.export.families.text import clip_encoder
 from denoisert.export.modules.clip import CLIPText
 from denoisert.export.modules.t5 import T5Text
 from denoisert.export.sources.diffusers.component import Component, Folder
@@ -55,6 +56,13 @@ def test_parts_of_two_models() -> None:
         t5_encoder(component(t5()), replace(PIECES, size=61), 256)
     with pytest.raises(ExportError, match="is_decoder of text_encoder is True"):
         t5_encoder(component(t5(), is_decoder=True), PIECES, 256)
+
+
+def test_clip_that_hides_padding() -> None:
+    part = component(clip(), use_attention_mask=True)
+    with pytest.raises(ExportError, match="text_encoder has use_attention_mask"):
+        clip_encoder(part, PIECES)
+    assert clip_encoder(component(clip(), use_attention_mask=False), PIECES).tokens == TOKENS
 
 
 def test_each_text_encoder_gets_the_module_of_its_class() -> None:
