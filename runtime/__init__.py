@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from denoisert.runtime.events import Admitted, Ended, Preview, Stepped
     from denoisert.runtime.measure.trace import Trace
     from denoisert.runtime.plan import Plan
+    from denoisert.runtime.programs.refine import Refined, refine
     from denoisert.runtime.request import Condition, Limits, Noised, Request, Start
     from denoisert.runtime.result import Result
     from denoisert.runtime.runtime import Runtime
@@ -28,6 +29,7 @@ _HOMES = {
     "events": ("Admitted", "Ended", "Preview", "Stepped"),
     "measure.trace": ("Trace",),
     "plan": ("Plan",),
+    "programs.refine": ("Refined", "refine"),
     "request": ("Condition", "Limits", "Noised", "Request", "Start"),
     "result": ("Result",),
     "runtime": ("Runtime",),

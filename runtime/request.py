@@ -79,8 +79,9 @@ class Start:
     """What a run starts from and reads instead of noise alone: a latent, or buffers, or both.
 
     Args:
-        latent: (elements,) or the shape of the state, float; or a picture, as a PIL image or uint8
-            (H, W, 3), for a bundle with an image encoder; or None, where buffers are enough.
+        latent: (elements,) or the shape of the state, float, or as many as the request has images,
+            one for each; or a picture, as a PIL image or uint8 (H, W, 3), for a bundle with an
+            image encoder; or None, where buffers are enough.
         strength: share of the steps that run, the last ones, 0 to 1; of a clean latent 1 keeps only
             what alpha lets through, and 0 runs none. None means half of them from a clean latent
             without a mask, else all.
@@ -213,7 +214,7 @@ class Request:
         seed: 0 .. 2^64 - 1; picture i of a request always has the same noise, whatever runs beside
             it.
         images: number of pictures, 1 .. 1024.
-        size: (height, width) in pixels; None takes the compiled one.
+        size: (height, width) in pixels, one that is compiled; None takes the first of them.
         steps: number of steps, 1 .. 1000.
         solver: how a step is taken.
         schedule: where the steps lie.

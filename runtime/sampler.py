@@ -19,7 +19,7 @@ from denoisert.runtime.sampling.guidance import EmbeddedGuidance, Guidance, Ungu
 from denoisert.runtime.sampling.guidance.embedded import with_scale
 from denoisert.runtime.sampling.previews import with_previews
 from denoisert.runtime.sampling.rows import Program, Rows
-from denoisert.runtime.sampling.schedules import Spacing
+from denoisert.runtime.sampling.schedules import Before, Spacing
 from denoisert.runtime.sampling.schedules.spacing import pinned_steps
 from denoisert.runtime.sampling.solvers import Inpainted, Solver
 from denoisert.runtime.sampling.solvers.inpainted import KEPT, MASK, SOURCE, repaints
@@ -83,6 +83,11 @@ class Sampler:
             given=_given(start, solver) if start else (),
             noised=start.noised if start else Noised.HERE,
         )
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the run stops at a noise level, so that its latent is no picture yet."""
+        return isinstance(self.spacing, Before)
 
     def grid(self, card: Card) -> Grid:
         """The time grid on the card's schedule.

@@ -88,7 +88,7 @@ class Job:
         self.tapes: dict[int, tuple[Array, ...]] = {}
         self.phases: dict[str, float] = {}
         self.conditions: tuple[Mapping[str, Array], ...] | None = None
-        self.sources = None if planned.picture is not None else _repeated(request, planned)
+        self.sources = None if planned.picture is not None else _starts(request, planned)
         self.pixels: NDArray[np.uint8] | None = None
         self.deadline_ns: int | None = None
 
@@ -114,6 +114,11 @@ class Job:
         start = 0 if planned.start is None else planned.start.nbytes
         own = start + planned.told_bytes + planned.page_bytes
         return self.request.images * (kept + planned.pixel_bytes) + own
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether its latents are no pictures yet, so that nobody decodes them."""
+        return self.card.autoencoder is not None and not self.planned.pixel_bytes
 
     @property
     def is_ready(self) -> bool:
@@ -177,7 +182,7 @@ class Job:
             flat = self.flat()
         return Result(
             layout=self.planned.layout,
-            picture=self.card.picture,
+            picture=None if self.is_noisy else self.card.picture,
             flat=flat,
             phases=dict(self.phases),
             nfe=self.planned.table.nfe,
@@ -188,6 +193,11 @@ class Job:
         )
 
 
-def _repeated(request: Request, planned: Planned) -> list[Array]:
-    """The same start for every picture, or nothing."""
-    return [] if planned.start is None else [planned.start] * request.images
+def _starts(request: Request, planned: Planned) -> list[Array]:
+    """What every picture starts from, (1, elements) each, or nothing."""
+    start = planned.start
+    if start is None:
+        return []
+    if len(start) == 1:
+        return [start] * request.images
+    return [start[image : image + 1] for image in range(request.images)]

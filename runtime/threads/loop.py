@@ -252,7 +252,8 @@ class Loop(Worker):
             job.started_ns = 0
         self._watched.pop(job.number, None)
         self._traced.pop(job.number, None)
-        if error is None and self._codec is not None and self._codec.has_decoder:
+        is_picture = error is None and not job.is_noisy
+        if is_picture and self._codec is not None and self._codec.has_decoder:
             self._codec.decode(job, self)  # known here until then: its deadline may still pass
             return
         self._jobs.pop(job.number, None)
