@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from denoisert.runtime.cli import place, sampler
+from denoisert.runtime.cli import place, refiner, sampler
 from denoisert.runtime.cli.cache import default_cache
 from denoisert.runtime.cli.output import Output, replaced, stems
 from denoisert.runtime.cli.progress import progress
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from denoisert.runtime.bundle.card import Card
     from denoisert.runtime.cli.verbs import Subparsers
     from denoisert.runtime.measure.trace import Trace
+    from denoisert.runtime.programs.refine import Refined
     from denoisert.runtime.request import Request, Start
     from denoisert.runtime.result import Result
     from denoisert.runtime.runtime import Runtime
@@ -63,6 +65,7 @@ def add(subparsers: Subparsers) -> None:
         metavar="S",
         help="share of the steps that run from --init-image, above 0 to 1, default 0.5",
     )
+    refiner.add_options(parser)
     sampler.add_options(parser)
     _add_files(parser)
     run_group = parser.add_argument_group("run")
@@ -119,21 +122,17 @@ def run(args: argparse.Namespace) -> int:
     """
     output = Output.of(args)
     output.check(args.bundle)
+    if args.refiner is not None:
+        output.check(args.refiner)
     from denoisert.runtime.measure.trace import Trace
-    from denoisert.runtime.options import SLOTS
-    from denoisert.runtime.runtime import Runtime
 
     trace = Trace()
     start = perf_counter_ns()
-    slots = SLOTS if args.slots is None else args.slots
-    with Runtime.open(
-        args.bundle,
-        expect=args.expect,
-        devices=(place.target(args),),
-        threads=args.threads,
-        slots=slots,
-        cache=default_cache(),
-    ) as runtime:
+    open_bundle = partial(_open, args)
+    with (
+        open_bundle(args.bundle, args.expect) as base,
+        refiner.joined(args, base, open_bundle) as runtime,
+    ):
         trace.add("open", start, perf_counter_ns(), "generate")
         if output.has_pictures:
             _check_pictures(runtime.card)
@@ -148,6 +147,21 @@ def run(args: argparse.Namespace) -> int:
         trace.add("requests", start, perf_counter_ns(), "generate")
     _finish(args, output, results, trace)
     return 0
+
+
+def _open(args: argparse.Namespace, path: Path, expect: str | None = None) -> Runtime:
+    """A bundle where the options say."""
+    from denoisert.runtime.options import SLOTS
+    from denoisert.runtime.runtime import Runtime
+
+    return Runtime.open(
+        path,
+        expect=expect,
+        devices=(place.target(args),),
+        threads=args.threads,
+        slots=SLOTS if args.slots is None else args.slots,
+        cache=default_cache(),
+    )
 
 
 def _texts(args: argparse.Namespace) -> list[str]:
@@ -195,8 +209,8 @@ def _check_pictures(card: Card) -> None:
         )
 
 
-def _print_plans(runtime: Runtime, requests: Sequence[Request]) -> None:
-    plans = {str(runtime.plan(request)): None for request in requests}
+def _print_plans(runtime: Runtime | Refined, requests: Sequence[Request]) -> None:
+    plans = {str(plan): None for each in requests for plan in refiner.plans(runtime, each)}
     print(f"bundle   {runtime.card.name} {runtime.bundle_id}")
     print(f"requests {len(requests)}")
     print("\n".join(plans), flush=True)
