@@ -23,7 +23,7 @@ WIDTH = 32
 OPEN_WIDTH = 48
 PROJECTION = 40
 T5_WIDTH = 96
-T5_ROWS = 128
+T5_ROWS = 256
 """More rows than the tokenizer has tokens, as T5's 32128 for 32100."""
 
 GAIN = 1.25

@@ -1,25 +1,20 @@
 """Small tokenizers, trained here, of the classes and formats that model folders hold.
 
-CLIP's is the BPE of `diffusers_folder/clip.py`; T5's is a Unigram over the same text, which the
-older saves keep in SentencePiece's own format (`spiece.model`) and the newer ones in
-`tokenizer.json`. The text has no normaliser's table, which only SentencePiece itself can compile.
+CLIP's is the BPE of `diffusers_folder/clip.py`, T5's the Unigram of `diffusers_folder/t5.py`.
 """
 
-import json
 import tempfile
 from functools import cache
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer, T5Tokenizer
 
-from tests.export.diffusers_folder.clip import CORPUS, END, START, train, write_files
+from tests.export.diffusers_folder import t5
+from tests.export.diffusers_folder.clip import END, START, train, write_files
 
 TOKENS = 16
 """Longest prompt of the CLIP encoders, as their 77."""
 
-PAD, EOS, UNKNOWN = "<pad>", "</s>", "<unk>"
-SENTINELS = 4
 VOCABULARY = 600
 PIECES = 160
 OPEN_PAD = "!"
@@ -49,28 +44,20 @@ def clip_tokenizer(pad=END):
 
 @cache
 def trained_pieces():
-    """((piece, log probability), ...) of a Unigram; <pad>, </s>, <unk> come first, as in T5."""
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
-    trainer = trainers.UnigramTrainer(
-        vocab_size=PIECES,
-        special_tokens=[PAD, EOS, UNKNOWN],
-        unk_token=UNKNOWN,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(CORPUS.splitlines() * 20, trainer)
-    return tuple(
-        (piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]
-    )
+    """((piece, log probability), ...) of a Unigram; <pad>, </s>, <unk> come first."""
+    return tuple(t5.train(PIECES))
 
 
 def t5_tokenizer(tokens=512):
-    """A T5 tokenizer with a few sentinels.
+    """A T5 tokenizer with a hundred sentinels and a small normaliser's table.
 
     Args:
         tokens: what it says is the longest prompt.
     """
-    sentinels = [(f"<extra_id_{index}>", 0.0) for index in reversed(range(SENTINELS))]
+    sentinels = [(text, 0.0) for text in reversed(t5.SENTINELS)]
     return T5Tokenizer(
-        vocab=[*trained_pieces(), *sentinels], extra_ids=SENTINELS, model_max_length=tokens
+        vocab=[*trained_pieces(), *sentinels],
+        _spm_precompiled_charsmap=t5.charsmap(),
+        extra_ids=len(sentinels),
+        model_max_length=tokens,
     )
