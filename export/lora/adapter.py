@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.runtime.bundle.document import parse
 from denoisert.runtime.errors import ExportError, InvalidInput
 
@@ -56,13 +57,14 @@ class Adapter:
 
     def scale(self, layer: str, rank: int) -> float:
         """Factor of a layer's up times down."""
-        alpha = self.alpha
-        for name, value in self.alphas.items():
-            if layer == name.removeprefix("^") or (
-                not name.startswith("^") and layer.endswith(f".{name}")
-            ):
-                alpha = value
+        own = (value for name, value in self.alphas.items() if _is_meant(name, layer))
+        alpha = next(own, self.alpha)
         return alpha / (math.sqrt(rank) if self.is_rank_stabilised else rank)
+
+
+def _is_meant(name: str, layer: str) -> bool:
+    """Whether a name is the layer's whole one, or its end; a circumflex asks for the whole."""
+    return layer == name.removeprefix("^") or layer.endswith(f".{name}")
 
 
 def read_adapters(path: Path) -> dict[str, Adapter]:
@@ -110,24 +112,26 @@ def _object(text: bytes, where: str) -> dict[str, Any]:
 def _adapter(fields: Mapping[str, Any], where: str) -> Adapter:
     kind = fields.get("peft_type", "LORA")
     if kind != "LORA":
-        raise ExportError(f"{where} has peft_type {kind!a}; only LORA is merged.")
+        raise ExportError(f"{where} has peft_type {shown(kind)}; only LORA is merged.")
     asked = [name for name, value in fields.items() if value and name not in IGNORED]
     if asked:
         raise ExportError(
-            f"{where} has {asked[0]!a} = {fields[asked[0]]!a}, which is more than a LoRA and "
-            "is not merged. Merge it with peft (merge_and_unload) and compile the merged model."
+            f"{where} has {shown(asked[0])} = {shown(fields[asked[0]])}, which is more than "
+            "a LoRA and is not merged. Merge it with peft (merge_and_unload), compile the result."
         )
     bias, start = fields.get("bias"), fields.get("init_lora_weights")
     if bias not in (None, "none"):
-        raise ExportError(f"{where} has bias {bias!a}; only LoRA of weights is merged.")
+        raise ExportError(f"{where} has bias {shown(bias)}; only LoRA of weights is merged.")
     if start not in PLAIN_STARTS:
         raise ExportError(
-            f"{where} has init_lora_weights {start!a}, which changed the weights of the model that "
-            "it was trained on. Convert it to a plain LoRA with peft and save it again."
+            f"{where} has init_lora_weights {shown(start)}, which changed the weights of the "
+            "model that it was trained on. Convert it to a plain LoRA with peft and save it again."
         )
     alphas = fields.get("alpha_pattern") or {}
     if not isinstance(alphas, dict) or not all(_NAME.fullmatch(name) for name in alphas):
-        raise ExportError(f"{where} has alpha_pattern {alphas!a}; it must map layers to numbers.")
+        raise ExportError(
+            f"{where} has alpha_pattern {shown(alphas)}; it must map layers to numbers."
+        )
     return Adapter(
         positive(fields.get("lora_alpha"), f"lora_alpha of {where}"),
         {name: positive(value, f"alpha_pattern of {where}") for name, value in alphas.items()},
@@ -142,5 +146,5 @@ def positive(value: object, what: str) -> float:
         ExportError: it is something else. Tools disagree about what an alpha of 0 means.
     """
     if type(value) not in (int, float) or not 0 < value < math.inf:  # type: ignore[operator]
-        raise ExportError(f"{what} is {value!a}; an alpha must be a number above 0.")
+        raise ExportError(f"{what} is {shown(value)}; an alpha must be a number above 0.")
     return float(value)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,7 @@ from typing import Final
 from denoisert.export.lora.adapter import Adapter, read_adapters
 from denoisert.export.lora.keys import Layer, read_layers
 from denoisert.export.lora.lora import Lora
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.export.sources.zoo import refuse_pickle
 from denoisert.runtime.bundle.weights import Tensor, read_header
 from denoisert.runtime.errors import ExportError, Tampered
@@ -19,6 +20,8 @@ READABLE: Final = ("float16", "bfloat16", "float32", "float64")
 """Types of tensors that are merged."""
 
 MOST_TENSORS: Final = 100_000
+LONGEST_KEY: Final = 300
+"""Characters of a key, so that an error can repeat it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ def open_lora(lora: Lora) -> LoraFile:
             f"LoRA {lora.name} has {len(tensors)} tensors; 1 to {MOST_TENSORS} are read. Is it the "
             "right file?"
         )
+    _check_lengths(lora, tensors)
     layers = read_layers(lora.name, tensors)
     for key, tensor in tensors.items():
         if tensor.dtype not in READABLE:
@@ -81,6 +85,15 @@ def open_lora(lora: Lora) -> LoraFile:
                 "read. Save it in one of them."
             )
     return LoraFile(lora, tensors, layers, read_adapters(path))
+
+
+def _check_lengths(lora: Lora, keys: Iterable[str]) -> None:
+    longest = max(keys, key=len)
+    if len(longest) > LONGEST_KEY:
+        raise ExportError(
+            f"LoRA {lora.name} has a key of {len(longest)} characters, {shown(longest)}; names of "
+            f"layers have at most {LONGEST_KEY}. Is it the right file?"
+        )
 
 
 def _check_place(path: Path) -> None:
