@@ -51,7 +51,7 @@ class Options(TypedDict, total=False):
     Args:
         image: start from this picture or latent, as image-to-image does.
         strength: share of the steps that run from `image`, in (0, 1], default 0.8.
-        height: in pixels; the compiled one when left out, as `width`.
+        height: in pixels; the first compiled one when left out, as `width`.
         width: in pixels.
         num_inference_steps: N.
         guidance_scale: g; 1 and less means none, and is told to a network that takes a scale.

@@ -162,6 +162,19 @@ def timed_name(card: Card, component: str, layout: StateLayout) -> str:
     return component if same is card.layout or size is None else f"{component} {size[0]}x{size[1]}"
 
 
+def timed_sizes(card: Card, component: str) -> dict[str, dict[str, int]]:
+    """Every size that a graph is measured at: its name in a device profile -> lengths of its axes.
+
+    Args:
+        card: of the bundle.
+        component: name of the graph.
+    """
+    return {
+        timed_name(card, component, layout): graph_sizes(card, component, layout)
+        for layout in card.layouts
+    }
+
+
 def axis_names(part: Part, prefix: str = "") -> tuple[str, ...]:
     """What the axes of a part are called where they vary; channels, the first one, never do.
 

@@ -14,6 +14,7 @@ from denoisert.runtime.cli import place, refiner, sampler
 from denoisert.runtime.cli.cache import default_cache
 from denoisert.runtime.cli.output import Output, replaced, stems
 from denoisert.runtime.cli.progress import progress
+from denoisert.runtime.cli.size import read_size
 from denoisert.runtime.errors import DenoiseRTError, InvalidInput
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="0 (default) to 2^64 - 1")
     parser.add_argument(
         "--images", type=int, default=1, metavar="N", help="pictures per condition, default 1"
+    )
+    parser.add_argument(
+        "--size",
+        type=read_size,
+        metavar="HxW",
+        help="pixels of a picture, one of the sizes that `inspect` lists; default: the first",
     )
     parser.add_argument(
         "--init-image", type=Path, metavar="FILE", help="start from this picture instead of noise"
@@ -182,6 +189,7 @@ def _requests(args: argparse.Namespace, card: Card) -> list[Request]:
                 args, card, Condition(positive, negative), seed=args.seed, images=args.images
             ),
             start=start,
+            size=args.size,
         )
         for positive in positives
     ]

@@ -77,6 +77,8 @@ def _table(args: argparse.Namespace, bundle: Bundle) -> tuple[str, list[str]]:
 
 def describe(manifest: Manifest) -> Iterator[str]:
     """The manifest as lines for people."""
+    from denoisert.runtime.bundle.sizes import pixel_sizes
+
     card = manifest.card
     yield f"name        {card.name}"
     yield f"id          {manifest.id}"
@@ -85,12 +87,16 @@ def describe(manifest: Manifest) -> Iterator[str]:
     yield f"output      {card.training.parametrisation.value} on {card.training.schedule}"
     for part in card.layout.parts:
         yield f"state       {part.name} {part.shape}"
+    for layout in card.further:
+        yield f"            or {', '.join(str(part.shape) for part in layout.parts)}"
     for entry in card.conditions:
         yield f"condition   {entry.name} from {entry.source.value}, {entry.dtype}{_origin(entry)}"
     for text in card.texts:
         yield f"text        {text.name}: {text.tokens} tokens, {text.room} of them the prompt's"
     if card.autoencoder is not None:
-        yield f"pictures    {_pictures(card.autoencoder, card.layout.parts[0].shape)}"
+        yield f"pictures    {pixel_sizes(card)} pixels {_pictures(card.autoencoder)}"
+    elif card.further:
+        yield f"pictures    {pixel_sizes(card)} pixels"
     advice = card.sampler
     yield f"recommended {advice.solver}, {advice.spacing}, {advice.steps} steps, {advice.guidance}"
     for name, graph in manifest.graphs.items():
@@ -103,12 +109,11 @@ def describe(manifest: Manifest) -> Iterator[str]:
         yield f"file        {file.size:>12} bytes  {path}"
 
 
-def _pictures(coder: Autoencoder, latent: tuple[int, ...]) -> str:
-    height, width = (size * coder.factor for size in latent[1:])
+def _pictures(coder: Autoencoder) -> str:
     tile = "x".join(str(size * coder.factor) for size in coder.tile)
     ways = "decoder and encoder" if coder.has_encoder else "decoder"
     previews = "previews" if coder.readout else "no previews"
-    return f"{height}x{width} pixels in tiles of {tile}, {ways}, {previews}"
+    return f"in tiles of {tile}, {ways}, {previews}"
 
 
 def _origin(entry: ConditionInput) -> str:

@@ -104,7 +104,8 @@ def _lanes(text: str | None) -> tuple[int, ...]:
 def _measured(
     bundle: Bundle, choice: Choice, args: argparse.Namespace, threads: int
 ) -> Iterator[Call]:
-    """Every component at every bucket, one engine loaded at a time."""
+    """Every component at every bucket and size, one engine loaded at a time."""
+    from denoisert.runtime.bundle.sizes import timed_sizes
     from denoisert.runtime.engines.choice import components, load
     from denoisert.runtime.measure.engine_time import bucket_times
     from denoisert.runtime.measure.profile import Call
@@ -113,11 +114,12 @@ def _measured(
     for component in components(bundle, choice):
         engine = load(bundle, choice, component, threads)
         try:
-            with progress(f"measuring {component}", "round") as report:
-                times = bucket_times(engine, lanes, args.seconds, report)
+            for name, sizes in timed_sizes(bundle.card, component).items():
+                with progress(f"measuring {name}", "round") as report:
+                    times = bucket_times(engine.at(sizes), lanes, args.seconds, report)
+                yield from (Call(name, bucket, time) for bucket, time in times.items())
         finally:
             engine.close()
-        yield from (Call(component, bucket, time) for bucket, time in times.items())
 
 
 def _times(profile: Profile) -> dict[str, dict[str, float]]:
