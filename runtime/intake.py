@@ -53,7 +53,8 @@ class Intake:
         planned = self.planner.plan(request, previews)
         job = Job(next(self._numbers), request, planned, mailbox, self.planner.card, traces)
         known = self.prompts.find(planned.conditions.prompts)
-        if known is not None:  # no way through the codec, which may be busy
+        needs_picture = planned.conditions.needs_picture
+        if known is not None and not needs_picture:  # no way through the codec, which may be busy
             job.conditions = planned.conditions.fill(known.__getitem__)
         job.begin(start)
         return job

@@ -15,7 +15,6 @@ from denoisert.runtime.buffers import checked_buffers, page_bytes
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.sizes import pixel_size, pixel_sizes, timed_name
 from denoisert.runtime.codec.coder import Coder
-from denoisert.runtime.codec.encoder import start_picture
 from denoisert.runtime.components import DECODER
 from denoisert.runtime.conditioning import plan_conditions
 from denoisert.runtime.conditions import Conditions
@@ -28,12 +27,12 @@ from denoisert.runtime.loop.asks import Ask, row_asks
 from denoisert.runtime.loop.lanes import calls
 from denoisert.runtime.measure.estimate import NOTHING, Estimate
 from denoisert.runtime.measure.profile import Profile
+from denoisert.runtime.origin import Canvas, Origin
 from denoisert.runtime.plan import Plan, lane_bytes, pool_bytes, space_bytes, widest_row
-from denoisert.runtime.request import Request, Start
+from denoisert.runtime.request import Request
 from denoisert.runtime.sampler import Sampler, TableCache
 from denoisert.runtime.sampling.table import SamplerTable
 from denoisert.runtime.text.tokenizer import Tokenizer
-from denoisert.runtime.values import converted, numbers
 
 Array = NDArray[Any]
 
@@ -48,8 +47,9 @@ class Planned:
         table: its sampler.
         asks: what each row evaluates.
         conditions: what the branches are told; prompts are tokenised, not yet encoded.
-        start: the latent it starts from, (1, elements), None for noise or a picture.
-        picture: the picture it starts from, uint8 (H, W, channels), or None.
+        start: the latent it starts from, (1, elements) or one row a picture; None for noise or a
+            picture.
+        picture: the picture it starts from, or None.
         previews: a clean estimate is shown every so many steps, 0 never.
         pixel_bytes: of one decoded picture, 0 where nothing is decoded.
         buffers: name -> (pages, elements) that the solver reads beside the start.
@@ -61,7 +61,7 @@ class Planned:
     asks: tuple[tuple[Ask, ...], ...]
     conditions: Conditions
     start: Array | None = None
-    picture: NDArray[np.uint8] | None = None
+    picture: Canvas | None = None
     previews: int = 0
     pixel_bytes: int = 0
     buffers: Mapping[str, Array] = field(default_factory=dict)
@@ -71,7 +71,8 @@ class Planned:
         """Of the values that its branches are told."""
         lanes = self.conditions.lanes
         known = sum(array.nbytes for lane in lanes for array in lane.given.values())
-        entries = (entry for lane in lanes for entry, _ in lane.told)
+        told = (entry for lane in lanes for entry, _ in lane.told)
+        entries = (*told, *(entry for lane in lanes for entry in lane.shown))
         return known + sum(prod(entry.shape) * np.dtype(entry.dtype).itemsize for entry in entries)
 
     @property
@@ -139,6 +140,7 @@ class Planner:
         sampler = Sampler.of(request, self.card, previews)
         table = self._tables.table(sampler)
         self._denoiser.check(table)
+        origin = Origin.of(request.start, self.card, self._denoiser.layout, request.images)
         conditions = plan_conditions(
             self._denoiser.conditions,
             self.card.texts,
@@ -146,9 +148,14 @@ class Planner:
             request.told,
             int(table.condition.max()) + 1,
             size=self.size,
+            mask=origin.mask,
         )
-        latent, picture = self._start(request.start)
-        given = request.start.buffers if request.start else {}
+        if conditions.needs_picture and origin.canvas is None:
+            raise InvalidInput(
+                "this network is shown the picture of which it repaints a part, and the request "
+                "gives a latent. Pass start=Start(picture, mask=mask)."
+            )
+        given = origin.read(table.externals)
         buffers = checked_buffers(given, table, self._denoiser.layout)
         plan = self._cost(request, sampler, table, conditions, buffers)
         bound = request.limits.memory_bytes
@@ -163,10 +170,10 @@ class Planner:
             table,
             row_asks(table),
             conditions,
-            latent,
-            picture,
+            origin.latent,
+            origin.canvas,
             previews,
-            self._pixel_bytes,
+            0 if sampler.is_cut else self._pixel_bytes,
             buffers,
         )
 
@@ -197,26 +204,6 @@ class Planner:
                 f"size {'x'.join(map(str, size))} asked for, the bundle is compiled for "
                 f"{pixel_sizes(self.card)}. Leave the size out, or recompile the model for it."
             )
-
-    def _start(self, start: Start | None) -> tuple[Array | None, NDArray[np.uint8] | None]:
-        """The latent or the picture to start from."""
-        if start is None or start.latent is None:
-            return None, None
-        if start.picture is not None:
-            return None, start_picture(start.picture, self.card, self._denoiser.layout)
-        return self._latent(start), None
-
-    def _latent(self, start: Start) -> Array:
-        """The latent to start from, (1, elements)."""
-        layout = self._denoiser.layout
-        latent = numbers(start.latent, "the start latent")
-        shapes = [part.shape for part in layout.parts]
-        if latent.shape not in ((layout.elements,), *(shapes if len(shapes) == 1 else ())):
-            raise InvalidInput(
-                f"the start latent has shape {latent.shape}; the state is {shapes}. Pass that "
-                f"shape, or its {layout.elements} numbers flat, part after part."
-            )
-        return converted(latent, "float32", "the start latent").reshape(1, -1)
 
     def _cost(
         self,

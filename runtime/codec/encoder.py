@@ -14,6 +14,7 @@ from denoisert.kernels.philox import CODEC, reference
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.codec.calls import CodecGraph, tile_calls
 from denoisert.runtime.codec.coder import Coder
+from denoisert.runtime.codec.mask import hide
 from denoisert.runtime.codec.pictures import load_picture
 from denoisert.runtime.codec.pixels import picture_values
 from denoisert.runtime.codec.tiles import run_tiles
@@ -38,18 +39,19 @@ class Moments:
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
 
-    def draw(self, seed: int, image: int = 0) -> NDArray[np.float32]:
+    def draw(self, seed: int, image: int = 0, draw: int = 0) -> NDArray[np.float32]:
         """mean + std xi, with xi from Philox.
 
         Args:
             seed: of the request.
             image: number of the picture in the request.
+            draw: 0, or 1 for the picture without what is painted anew.
 
         Returns:
             (C, h, w).
         """
         shape, count = self.mean.shape, self.mean.size
-        noise = reference.normals(seed, draw=0, image=image, count=count, purpose=CODEC)
+        noise = reference.normals(seed, draw=draw, image=image, count=count, purpose=CODEC)
         latent: NDArray[np.float32] = self.mean + self.std * noise.reshape(shape)
         return latent
 
@@ -73,11 +75,14 @@ class PictureEncoder:
         self._coders = {each.picture_shape: each for each in coders}
         self._calls = tile_calls(engine, card, graph)
 
-    def encode(self, picture: NDArray[np.uint8]) -> Moments:
+    def encode(
+        self, picture: NDArray[np.uint8], painted: NDArray[np.bool_] | None = None
+    ) -> Moments:
         """Look at a picture, in tiles where it is larger than one.
 
         Args:
             picture: (H, W, channels) of one of the card's sizes.
+            painted: (H, W), true where grey hides it; None hides nothing.
 
         Returns:
             Mean and standard deviation of its latent.
@@ -93,8 +98,11 @@ class PictureEncoder:
         calls = self._calls[coder.tile]
         channels, height, width = coder.shape
         found = np.empty((2 * channels, height, width), np.float32)
+        values = picture_values(picture[None], coder.picture)
+        if painted is not None:
+            values = hide(values, painted, coder.picture)
         pieces = run_tiles(
-            picture_values(picture[None], coder.picture),
+            values,
             coder.tiles(height, width),
             partial(_call, calls),
             lanes=calls.largest,

@@ -6,7 +6,7 @@ the latent's size by the nearest pixel, which is the first of each block).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from denoisert.runtime.values import numbers
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    MaskSource = Image | NDArray[np.generic]
+    MaskSource = Image | NDArray[Any]
 
 WHITE = 255
 HALF = 0.5
@@ -51,7 +51,8 @@ def read_mask(source: MaskSource, sizes: tuple[tuple[int, int], ...]) -> NDArray
             "the mask has values outside 0 to 1. Pass a PIL image, truth values, uint8 up to 255 "
             "or floats up to 1."
         )
-    return values >= HALF
+    white: NDArray[np.bool_] = values >= HALF
+    return white
 
 
 def latent_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -90,18 +91,18 @@ def hide(
     """A picture without what is painted anew, which becomes the grey between black and white.
 
     Args:
-        values: (C, H, W) in the picture's values.
+        values: (..., C, H, W) in the picture's values.
         mask: (H, W).
         picture: values of black and white.
 
     Returns:
-        (C, H, W).
+        The same shape.
     """
     grey = np.float32((picture.low + picture.high) / 2)
     return np.where(mask, grey, values)
 
 
-def _grey(source: MaskSource) -> NDArray[np.generic]:
+def _grey(source: MaskSource) -> NDArray[Any]:
     if not isinstance(source, np.ndarray):
         source = np.asarray(source.convert("L"))
     values = numbers(source, "the mask")

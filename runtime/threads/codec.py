@@ -12,11 +12,13 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.codec.coder import Coder
 from denoisert.runtime.components import Components
 from denoisert.runtime.errors import DenoiseRTError
+from denoisert.runtime.sampling.solvers.inpainted import SOURCE
 from denoisert.runtime.text.tokenizer import Prompt
 from denoisert.runtime.threads.job import Job
 from denoisert.runtime.threads.worker import Worker
@@ -125,19 +127,36 @@ class Codec(Worker):
 
     def _encode(self, jobs: list[Job]) -> None:
         """All prompts in one go, and the pictures one by one."""
-        texts, encoder = self._components.texts, self._components.encoder
-        if texts is not None:
-            prompts = (prompt for job in jobs for prompt in job.planned.conditions.prompts)
-            found = texts.encode(prompts)
-            for job in jobs:
-                job.conditions = job.planned.conditions.fill(found.__getitem__)
+        prompts = (prompt for job in jobs for prompt in job.planned.conditions.prompts)
+        texts = self._components.texts
+        found = {} if texts is None else texts.encode(prompts)
         for job in jobs:
-            picture = job.planned.picture
-            if picture is not None and encoder is not None:
-                images = range(job.request.images)
-                seed = int(job.request.seed)
-                looked = encoder.encode(picture)
-                job.sources = [looked.draw(seed, i).reshape(1, -1) for i in images]
+            shown = self._shown(job)
+            job.conditions = job.planned.conditions.fill(found.__getitem__, shown)
+            self._look(job)
+
+    def _look(self, job: Job) -> None:
+        """Draw what every picture of a request starts from, where its table reads that."""
+        canvas, encoder = job.planned.picture, self._components.encoder
+        if canvas is None or encoder is None:
+            return
+        if SOURCE not in job.planned.table.externals:
+            job.sources = []
+            return
+        looked, seed = encoder.encode(canvas.pixels), int(job.request.seed)
+        images = range(job.request.images)
+        job.sources = [looked.draw(seed, image).reshape(1, -1) for image in images]
+
+    def _shown(self, job: Job) -> NDArray[np.float32] | None:
+        """The latent of the picture without what is painted anew, for a network that is shown it.
+
+        It is one for all pictures of a request, which share what they are told.
+        """
+        canvas, encoder = job.planned.picture, self._components.encoder
+        if not job.planned.conditions.needs_picture or canvas is None or encoder is None:
+            return None
+        looked = encoder.encode(canvas.pixels, canvas.painted)
+        return looked.draw(int(job.request.seed), draw=1)
 
     def _decode(self, job: Job, loop: Loop) -> None:
         decoder = self._components.decoder

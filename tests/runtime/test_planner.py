@@ -209,7 +209,7 @@ def test_prompts_and_pictures_of_a_text_bundle(text_bundle):
         picture = np.full((32, 32, 3), 200, np.uint8)
         started = planner.plan(Request("red apple", start=Start(picture, 0.5)))
         assert started.start is None
-        assert np.array_equal(started.picture, picture)
+        assert np.array_equal(started.picture.pixels, picture)
         with pytest.raises(InvalidInput, match="compiled for uint8"):
             planner.plan(Request("red apple", start=Start(picture[:16], 0.5)))
         assert "truncated" in str(planner.plan(Request("red apple " * 99)).plan)

@@ -170,7 +170,7 @@ def test_requests_that_cannot_even_be_made(fields):
         Request(3, **fields)
 
 
-@pytest.mark.parametrize("make", [lambda: CFG(float("nan")), lambda: Start(LATENT, 0.0)])
+@pytest.mark.parametrize("make", [lambda: CFG(float("nan")), lambda: Start(LATENT, -0.1)])
 def test_values_that_cannot_even_be_made(make):
     with pytest.raises(InvalidInput):
         make()
