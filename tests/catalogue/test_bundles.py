@@ -28,7 +28,7 @@ from denoisert.runtime.layout import Part, StateLayout
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.schedules import Cosine, Linear, ResidualBridgePath
 from tests.catalogue.bundled import SIZE, Listener
-from tests.export.diffusers_pipelines import text_to_image
+from tests.export.families.oracles import opened, text_to_image
 from tests.runtime.bundles import compiled, watched
 from tests.runtime.networks import convolution, perceptron
 
@@ -211,7 +211,9 @@ def test_words_become_the_pictures_of_diffusers(text_bundle, tiny_text_folder):
     with Runtime.open(text_bundle, threads=1) as runtime:
         result = runtime.generate(request)
         other = runtime.generate(Request(Condition("octopus", "green"), seed=3, steps=6, images=2))
-        theirs = text_to_image(tiny_text_folder, scheduler, request, runtime.card)
+        theirs = text_to_image(
+            tiny_text_folder, request, pipeline=opened(tiny_text_folder, scheduler=scheduler)
+        )
     found = result.latents["latent"]
     assert np.abs(found - theirs.latents).max() < 1e-3 * np.abs(theirs.latents).max()
     pixels = np.stack([np.asarray(image) for image in result.images]).astype(int)

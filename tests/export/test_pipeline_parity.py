@@ -7,7 +7,7 @@ import pytest
 from denoisert.export.sources.diffusers.scheduler import read_scheduler
 from denoisert.export.sources.zoo import ZOO
 from denoisert.runtime import CFG, Condition, Request, Runtime, Start, Unguided
-from tests.export.diffusers_pipelines import image_to_image, text_to_image
+from tests.export.families.oracles import image_to_image, opened, text_to_image
 
 LATENT = 1e-3
 PIXELS = 2
@@ -77,7 +77,7 @@ def test_text_to_image(runtime, folder, kind, guidance):
     request = Request(
         "red apple", seed=11, images=2, steps=STEPS, guidance=guidance, **sampler_of(scheduler)
     )
-    theirs = text_to_image(folder, scheduler, request, runtime.card)
+    theirs = text_to_image(folder, request, pipeline=opened(folder, scheduler=scheduler))
     assert_equal(runtime.generate(request), theirs)
 
 
@@ -85,7 +85,7 @@ def test_a_negative_prompt(runtime, folder):
     scheduler = scheduler_of(diffusers.DDIMScheduler, folder)
     said = {"seed": 5, "steps": STEPS, "guidance": CFG(4.0), **sampler_of(scheduler)}
     request = Request(Condition("red apple", "a blue cup"), **said)
-    theirs = text_to_image(folder, scheduler, request, runtime.card)
+    theirs = text_to_image(folder, request, pipeline=opened(folder, scheduler=scheduler))
     found = runtime.generate(request)
     assert_equal(found, theirs)
     plain = runtime.generate(Request("red apple", **said))
@@ -106,5 +106,5 @@ def test_image_to_image(runtime, folder, kind):
         start=Start(picture, 0.5),
         **sampler_of(scheduler),
     )
-    theirs = image_to_image(folder, scheduler, request, runtime.card)
+    theirs = image_to_image(folder, request, pipeline=opened(folder, scheduler=scheduler))
     assert_equal(runtime.generate(request), theirs)

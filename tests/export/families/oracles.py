@@ -7,6 +7,7 @@ size, guidance) is what diffusers does by default, except that no guidance means
 
 import warnings
 from contextlib import ExitStack
+from dataclasses import dataclass
 from unittest.mock import patch
 
 import diffusers
@@ -14,7 +15,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tests.export.diffusers_pipelines import Pictures
 from tests.export.families.draws import Draws, StartedDraws, drawn
 
 RAW = {"clean_caption": False, "use_resolution_binning": False}
@@ -22,6 +22,18 @@ RAW = {"clean_caption": False, "use_resolution_binning": False}
 picture in the next of their own sizes and resize it."""
 
 EXTRA = {"PixArtAlphaPipeline": RAW, "PixArtSigmaPipeline": RAW}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Final latents (n, C, H, W) and pixels (n, H, W, 3) uint8 as diffusers makes them.
+
+    The latents are scaled and unpacked, as our runtime has them; where there is no autoencoder they
+    are the last state before it is clipped.
+    """
+
+    latents: np.ndarray
+    pixels: np.ndarray
 
 
 def opened(folder, **components):
@@ -135,12 +147,7 @@ def pixels(folder, request, *, pipeline=None, **arguments):
 
 
 def run(pipeline, draws, **arguments):
-    """Call a pipeline and keep its last latents, which it decodes itself.
-
-    Returns:
-        Pictures: latents (n, C, H, W), float32, as the runtime has them (scaled and unpacked), or
-        the state before it is clipped where there is no autoencoder; pixels (n, H, W, 3) uint8.
-    """
+    """Call a pipeline, which decodes its pictures itself, and keep its last latents."""
     kept = []
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
