@@ -145,11 +145,13 @@ class StableDiffusionXL:
 
 
 def _is_student(scheduler: Component) -> bool:
-    """Whether a scheduler visits the last time first and knows it noisy, as those of Turbo do."""
+    """Whether a scheduler begins at the last time of a noise prediction, as those of Turbo do.
+
+    Networks that predict v and begin there were trained to: their schedules end in pure noise.
+    """
     config = scheduler.config
-    is_plain = config.get("prediction_type", "epsilon") == "epsilon"
-    is_noisy = not config.get("rescale_betas_zero_snr")
-    return config.get("timestep_spacing") == "trailing" and is_plain and is_noisy
+    is_noise = config.get("prediction_type", "epsilon") == "epsilon"
+    return config.get("timestep_spacing") == "trailing" and is_noise
 
 
 def _few_steps(material: Material, found: Sampling) -> Sampling:
