@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 
 from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.bundle.condition import ConditionInput, Source
 from denoisert.runtime.bundle.sizes import (
     axis_names,
     coder_sizes,
+    condition_dims,
+    conditions_at,
     picture_dims,
     pixel_size,
     pixel_sizes,
@@ -15,6 +18,8 @@ from denoisert.runtime.bundle.sizes import (
     state_sizes,
     tile_at,
     tile_dims,
+    timed_name,
+    timed_sizes,
 )
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.layout import Part, StateLayout
@@ -82,6 +87,34 @@ def test_parts_of_their_own_sizes_have_axes_of_their_own():
     card = perceptron(layout=both((6, 5), 7)).card(further=(both((6, 8), 9),))
     assert state_dims(card) == ((2, 6, "width"), (3, "sound_width"))
     assert state_sizes(card, card.further[0]) == {"width": 8, "sound_width": 9}
+
+
+def test_what_lies_beside_the_latent_has_its_sizes(card):
+    told = card.conditions
+    mask = ConditionInput("mask", Source.MASK, "float32", (1, 8, 12))
+    hidden = ConditionInput("hidden", Source.EXTERNAL_PICTURE, "float32", (4, 8, 12))
+    given = ConditionInput("given", Source.EXTERNAL_ARRAY, "float32", (1, 8, 12))
+    both = replace(card, conditions=(*told, mask, hidden, given))
+    assert [condition_dims(both, entry) for entry in both.conditions] == [
+        *((), (1, "height", 12), (4, "height", 12), (1, 8, 12)),
+    ]
+    shapes = [entry.shape for entry in conditions_at(both, both.further[0])]
+    assert shapes == [(), (1, 4, 12), (4, 4, 12), (1, 8, 12)]
+    assert conditions_at(both, both.layout) == both.conditions
+    alone = replace(both, further=())
+    assert conditions_at(alone, alone.layout) is alone.conditions
+    assert condition_dims(alone, mask) == (1, 8, 12)
+
+
+def test_a_graph_is_measured_once_for_each_of_its_sizes(card):
+    assert timed_sizes(card, "denoiser") == {
+        "denoiser": {"height": 8},
+        "denoiser 8x24": {"height": 4},
+        "denoiser 32x24": {"height": 16},
+    }
+    assert list(timed_sizes(card, "decoder")) == ["decoder", "decoder 8x24"]
+    assert timed_sizes(card, "text_encoder") == {"text_encoder": {}}
+    assert timed_name(card, "encoder", card.further[1]) == "encoder"  # in tiles of the first
 
 
 def test_sizes_in_pixels(card):
