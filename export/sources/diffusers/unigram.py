@@ -18,6 +18,7 @@ from typing import Any, Final
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import Unigram
 
+from denoisert.export.sources.diffusers.charsmap import check_charsmap
 from denoisert.export.sources.diffusers.file import read_object
 from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.export.sources.diffusers.pieces import UNKNOWN_ID, Pieces, read_pieces
@@ -38,9 +39,6 @@ MARK: Final = "\u2581"
 """Stands for the white space before a word."""
 
 DEFAULTS: Final[Mapping[str, str]] = {END: "</s>", UNKNOWN: "<unk>", PAD: "<pad>"}
-
-PROBE: Final = " ".join(chr(code) for code in range(1, 0xD800))
-"""The library trusts a compiled normaliser and panics in the middle of a text if it lies."""
 
 
 def read_unigram(folder: Path) -> Tokens:
@@ -78,28 +76,14 @@ def read_unigram(folder: Path) -> Tokens:
 def _build(pieces: Pieces, special: SpecialTokens) -> Tokenizer:
     tokenizer = Tokenizer(Unigram(list(pieces.scored), unk_id=UNKNOWN_ID, byte_fallback=False))
     if pieces.charsmap:
-        tokenizer.normalizer = _normalizer(pieces.charsmap)
+        check_charsmap(pieces.charsmap)
+        tokenizer.normalizer = normalizers.Precompiled(pieces.charsmap)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(MARK, "always", split=True)]
     )
     tokenizer.decoder = decoders.Metaspace(MARK, "always", split=True)
     tokenizer.add_tokens([AddedToken(**token) for token in special.tokens])
     return tokenizer
-
-
-def _normalizer(charsmap: bytes) -> normalizers.Normalizer:
-    """sentencepiece's normaliser, tried on every character of the basic plane."""
-    try:
-        found = normalizers.Precompiled(charsmap)
-        found.normalize_str(PROBE)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise
-        raise ExportError(  # the library raises Exception, or panics, which is no Exception
-            f"the compiled normaliser, {len(charsmap)} bytes, is broken: {error}. Copy the "
-            "tokenizer again."
-        ) from error
-    return found
 
 
 def _check_unknown(special: SpecialTokens, pieces: Pieces) -> None:

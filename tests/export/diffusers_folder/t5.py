@@ -10,6 +10,7 @@ from transformers.convert_slow_tokenizer import import_protobuf
 
 from tests.export.diffusers_folder.clip import CORPUS, PARTS, dump
 
+SPECIAL_MAP = "special_tokens_map.json"
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 SENTINELS = [f"<extra_id_{n}>" for n in range(100)]
 FOLDED = {
@@ -113,6 +114,14 @@ def write_spiece(folder, pieces, folded=FOLDED, kinds=None, **config):
     return folder
 
 
+def token(content, **flags):
+    return {"content": content, "lstrip": False, "normalized": False, "rstrip": False} | {
+        "single_word": False,
+        "special": True,
+        **flags,
+    }
+
+
 def encoded(content):
     return base64.b64encode(content).decode()
 
@@ -125,3 +134,7 @@ def strings(seed, count):
     while len(found) < count:
         found.append(rng.choice(["", " ", "  "]).join(rng.choices(parts, k=rng.randint(1, 12))))
     return found[:count]
+
+
+WRITERS = {"one file": write_whole, "sentencepiece": write_spiece}
+"""Layouts of a folder."""
