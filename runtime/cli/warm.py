@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,14 +113,11 @@ def _measured(
 
     lanes = _lanes(args.lanes)
     for component in components(bundle, choice):
-        engine = load(bundle, choice, component, threads)
-        try:
+        with closing(load(bundle, choice, component, threads)) as engine:
             for name, sizes in timed_sizes(bundle.card, component).items():
                 with progress(f"measuring {name}", "round") as report:
                     times = bucket_times(engine.at(sizes), lanes, args.seconds, report)
                 yield from (Call(name, bucket, time) for bucket, time in times.items())
-        finally:
-            engine.close()
 
 
 def _times(profile: Profile) -> dict[str, dict[str, float]]:

@@ -50,18 +50,13 @@ def coder(tile: tuple[int, int], **fields: object) -> Autoencoder:
 def sized_model(card: Card, **shape: object) -> onnx.ModelProto:
     """The network's graph with the axes that the card names."""
     model = network(card.layout, **shape).model
-    ports = (*model.graph.input, *model.graph.output)
-    ((channels, *dims),) = state_dims(card)
-    for port in ports:
-        sizes = port.type.tensor_type.shape.dim
-        if port.name in ("latent", "out_latent"):
-            assert sizes[1].dim_value == channels
-            for size, dim in zip(list(sizes)[2:], dims, strict=True):
-                size.Clear()
-                if isinstance(dim, str):
-                    size.dim_param = dim
-                else:
-                    size.dim_value = dim
+    ports = {port.name: port for port in (*model.graph.input, *model.graph.output)}
+    (dims,) = state_dims(card)
+    for name in ("latent", "out_latent"):
+        sizes = list(ports[name].type.tensor_type.shape.dim)[1:]
+        for size, dim in zip(sizes, dims, strict=True):
+            if isinstance(dim, str):
+                size.dim_param = dim  # in place of the value
     onnx.checker.check_model(model)
     return model
 
