@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from denoisert.kernels.step.row import Operation
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 
 
+@runtime_checkable
 class EstimateOperation(Protocol):
     """Anything that changes D before the solver sees it."""
 
@@ -23,6 +25,7 @@ class EstimateOperation(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Clip:
     """D clipped to [low, high].
 
@@ -46,6 +49,7 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DynamicThreshold:
     """D clipped to +-m and divided by m, m = min(max(quantile of |D|, 1), maximum), per slot.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Point
 
 COND = 0
@@ -38,6 +39,7 @@ class Branches:
         return cls(conditions, weights, np.zeros(stages, np.int64), np.zeros((stages, 8)))
 
 
+@runtime_checkable
 class Guidance(Protocol):
     """Anything that can say which branches to evaluate at the given points."""
 
@@ -47,6 +49,7 @@ class Guidance(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Unguided:
     """One branch, the condition alone."""
 

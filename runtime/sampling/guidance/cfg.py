@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from denoisert.kernels.rule.cpu import CFG_RESCALE
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Point
 from denoisert.runtime.sampling.guidance.branches import COND, UNCOND, Branches
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class CFG:
     """Classifier-free guidance: guided = uncond + g (cond - uncond).
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Point
 from denoisert.runtime.sampling.guidance.branches import Branches, Guidance, Unguided
 from denoisert.runtime.sampling.rows import Rows
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class EmbeddedGuidance:
     """One evaluation of a network that is told the guidance scale as a number of its own.
 

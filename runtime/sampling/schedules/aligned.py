@@ -11,6 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.schedules.pinned import noisiest
 from denoisert.runtime.sampling.schedules.schedule import Array, NoiseSchedule
@@ -52,6 +53,7 @@ LEVELS: Mapping[Published, tuple[float, ...]] = MappingProxyType({
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class AlignYourSteps:
     """The published levels of 10 steps; for other N, log sigma_ve linear in the index.
 

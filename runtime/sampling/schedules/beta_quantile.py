@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.schedules.incomplete_beta import quantile
 from denoisert.runtime.sampling.schedules.levels import LevelSpacing
 from denoisert.runtime.sampling.schedules.schedule import Array
@@ -14,6 +15,7 @@ from denoisert.runtime.sampling.schedules.spacing import Final, Measure
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class BetaQuantile(LevelSpacing):
     """sigma_ve_i = sigma_min + q_i (sigma_max - sigma_min), q_i the quantile of 1 - i / (N - 1).
 

@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.schedules.beta_quantile import BetaQuantile
 from denoisert.runtime.sampling.schedules.between import Whole, WholePart, whole_part
@@ -33,6 +34,7 @@ WITH_ENDS = (Karras, Exponential, Polyexponential, BetaQuantile)
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DropLast:
     """The grid of N + 1 steps without the last point that it visits.
 
@@ -79,6 +81,7 @@ class Rounding(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Rounded:
     """The same points, but the network is told whole times.
 
@@ -111,6 +114,7 @@ class Rounded:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class BetweenEnds:
     """A spacing of levels from the first to the last visited point of another spacing.
 
@@ -176,6 +180,7 @@ class Begin(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Truncated:
     """A run that starts at a noise level of its own: that point, then those that lie below it.
 

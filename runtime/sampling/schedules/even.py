@@ -14,6 +14,7 @@ from enum import Enum
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.schedules.schedule import NoiseSchedule
 from denoisert.runtime.sampling.schedules.spacing import (
@@ -25,6 +26,7 @@ from denoisert.runtime.sampling.schedules.spacing import (
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Trailing:
     """Times round(T - i T / N) - 1: starts at the noise end, stops one interval before time 0.
 
@@ -55,6 +57,7 @@ class Trailing:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Linspace:
     """Times round(linspace(T - 1, 0, N)): visits both ends of the trained range.
 
@@ -87,6 +90,7 @@ class Linspace:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Leading:
     """Times i floor(T / N) + offset, i = N - 1 .. 0: starts below the noise end.
 
@@ -141,6 +145,7 @@ class Reach(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Even:
     """Times t_i = first + i / M (last - first), i = 0 .. N - 1, not rounded.
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.schedules.levels import LevelSpacing
 from denoisert.runtime.sampling.schedules.schedule import Array
 from denoisert.runtime.sampling.schedules.spacing import Final, Measure
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Exponential(LevelSpacing):
     """sigma_ve_i = sigma_max (sigma_min / sigma_max)^(i / (N - 1)), i = 0 .. N - 1.
 
@@ -46,6 +48,7 @@ class Exponential(LevelSpacing):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Polyexponential(LevelSpacing):
     """log sigma_ve_i = log sigma_min + (1 - i / (N - 1))^rho log(sigma_max / sigma_min).
 

@@ -9,10 +9,12 @@ from typing import ClassVar
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.schedules.schedule import Array
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Flow:
     """x = (1 - t) x0 + t eps with t in [0, 1]; a run starts at t = 1, where alpha is exactly 0.
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.schedules.levels import LevelSpacing
 from denoisert.runtime.sampling.schedules.schedule import Array
 from denoisert.runtime.sampling.schedules.spacing import Final, Measure
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Karras(LevelSpacing):
     """sigma_ve_i = (high + i / (N - 1) (low - high))^rho, i = 0 .. N - 1, then the final point.
 

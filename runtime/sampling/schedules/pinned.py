@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.schedules.schedule import NoiseSchedule
 from denoisert.runtime.sampling.schedules.spacing import Final, points, visit
@@ -16,6 +17,7 @@ SLACK = 1e-3  # a published list is rounded: its first level may exceed the sche
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Timesteps:
     """The network is asked at these model times and no others.
 
@@ -52,6 +54,7 @@ class Timesteps:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Levels:
     """The points lie at these noise levels.
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.schedules.schedule import Array
 from denoisert.runtime.sampling.schedules.variance_preserving import Cosine
 
@@ -16,6 +17,7 @@ EIGHT_BITS = 255.0
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class ResidualBridgePath:
     """x = mu + alpha (x0 - mu) + sigma eps, mu the degraded picture.
 

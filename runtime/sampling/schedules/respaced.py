@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.schedules.schedule import Array, NoiseSchedule
 from denoisert.runtime.sampling.schedules.spacing import Final, check_steps, visit
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Respaced:
     """The train times in equal sections; of each, so many times, evenly from its first to its last.
 
@@ -69,6 +71,7 @@ class Respaced:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Strided:
     """Every k-th train time from 0 on, k the least stride that keeps N: "ddimN".
 
@@ -101,6 +104,7 @@ class Strided:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Distilled:
     """The times that a few-step network was distilled at, of these every (kept / N)-th.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.schedules.schedule import Array, NoiseSchedule
 from denoisert.runtime.sampling.schedules.spacing import (
@@ -18,6 +19,7 @@ from denoisert.runtime.sampling.schedules.spacing import (
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class SGMUniform:
     """Times first + i / N (last - first), i = 0 .. N - 1, fractional, then the final point.
 

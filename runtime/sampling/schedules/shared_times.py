@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.schedules.schedule import Array, NoiseSchedule
 from denoisert.runtime.sampling.schedules.variance_preserving import Linear
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class SharedTimes:
     """Near the data the network is told the start of one of a few equal parts of the time.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.schedules.even import Trailing
 from denoisert.runtime.sampling.schedules.flow import Flow
@@ -30,6 +31,7 @@ class Growth(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Shifted:
     """A spacing on a flow of another shift than the one it was trained with.
 
@@ -64,6 +66,7 @@ class Shifted:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class ResolutionShifted:
     """A spacing on a flow whose shift grows with the number of tokens.
 
@@ -130,6 +133,7 @@ class ResolutionShifted:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Stretched:
     """A spacing on a flow, stretched from t = 1 so that the last visited t is `terminal`.
 

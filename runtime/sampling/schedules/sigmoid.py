@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.schedules.schedule import Array
 from denoisert.runtime.sampling.schedules.variance_preserving import (
     VariancePreserving,
@@ -20,6 +21,7 @@ LEAST_SIGNAL = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Sigmoid(VariancePreserving):
     """Betas beta_start + (beta_end - beta_start) / (1 + exp(-z)), z evenly from -6 to 6.
 
@@ -47,6 +49,7 @@ class Sigmoid(VariancePreserving):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class SigmoidSignal(VariancePreserving):
     """alpha^2 at u = (n + 1) / train_steps falls like a sigmoid, from 1 at u = 0 to 1e-9.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -46,6 +46,7 @@ class Measure(Enum):
         return f"Measure.{self.name}"
 
 
+@runtime_checkable
 class Spacing(Protocol):
     """Anything that picks N + 1 points of a schedule."""
 

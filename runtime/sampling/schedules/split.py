@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.schedules.even import Trailing
 from denoisert.runtime.sampling.schedules.schedule import NoiseSchedule
@@ -22,6 +23,7 @@ NEARLY = 1e-9  # relative: a level that is a point's own, but for rounding, is t
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Before:
     """The steps that begin at a noise level or above it; the latent is left where they end.
 
@@ -61,6 +63,7 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class After:
     """The steps that begin below a noise level, from a latent that lies there already.
 

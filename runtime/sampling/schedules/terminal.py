@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.schedules.schedule import Array, NoiseSchedule
 from denoisert.runtime.sampling.schedules.variance_preserving import (
     ScaledLinear,
@@ -15,6 +16,7 @@ from denoisert.runtime.sampling.schedules.variance_preserving import (
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class ZeroTerminalSNR(VariancePreserving):
     """alpha_n' = (alpha_n - alpha_T) alpha_0 / (alpha_0 - alpha_T), T the last train time.
 

@@ -9,12 +9,14 @@ from typing import ClassVar
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.schedules.schedule import Array
 
 QUARTER = math.pi / 2.0
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Trigonometric:
     """x = cos(pi t / 2) x0 + sin(pi t / 2) eps with t in [0, 1]; a run starts from pure noise.
 

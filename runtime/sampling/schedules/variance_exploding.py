@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.schedules.schedule import Array
 
 ROUNDING = 1e-9  # a time that was computed from sigma_max may lie this far outside
@@ -120,6 +121,7 @@ def _check(schedule: VarianceExploding) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class VE(VarianceExploding):
     """x = x0 + sigma eps with sigma = sigma_min (sigma_max / sigma_min)^t, t in [0, 1].
 
@@ -143,6 +145,7 @@ class VE(VarianceExploding):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class EDM(VarianceExploding):
     """x = x0 + sigma eps, the network told log(sigma) / 4.
 

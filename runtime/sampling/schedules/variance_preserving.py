@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.schedules.schedule import Array
 
 MOST_TRAIN_STEPS = 1_000_000  # a card is foreign input: it must not make us allocate without bound
@@ -109,6 +110,7 @@ def check_betas(start: float, end: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Linear(VariancePreserving):
     """Betas linear in time.
 
@@ -134,6 +136,7 @@ class Linear(VariancePreserving):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class ScaledLinear(VariancePreserving):
     """Square roots of the betas linear in time, the schedule of latent diffusion.
 
@@ -159,6 +162,7 @@ class ScaledLinear(VariancePreserving):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Cosine(VariancePreserving):
     """alpha^2 at u = (n + 1) / train_steps falls like cos^2(pi/2 (u + 0.008) / 1.008).
 

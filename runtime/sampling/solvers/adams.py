@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.basis import Vector
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 
@@ -110,6 +111,7 @@ def _rows(grid: Grid, order: int, nodes: Nodes) -> Rows:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class LMS:
     """Linear multistep method: Adams-Bashforth in sigma_ve at the actual levels, see the module.
 
@@ -141,6 +143,7 @@ class LMS:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class IPNDM:
     """Improved PNDM: DDIM's step with the Adams-Bashforth mean of the last noise estimates.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.operations import Clip, EstimateOperation
 from denoisert.runtime.sampling.rows import Rows
@@ -13,6 +14,7 @@ from denoisert.runtime.sampling.solvers.solver import Solver
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Bounded:
     """The same solver on D' = operation(D), taken after guidance.
 

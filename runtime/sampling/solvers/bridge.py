@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class ResidualBridge:
     """On x = mu + alpha (x0 - mu) + sigma eps, mu the source.
 

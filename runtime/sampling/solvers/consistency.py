@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
 
@@ -22,6 +23,7 @@ NEARLY = 1e-9  # 0.7 * 10 is meant to be 7
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class ConsistencyMultistep:
     """Multistep consistency sampling: x_s = alpha_s D + c xi, c = alpha_s sqrt(sv_s^2 - least^2).
 
@@ -62,6 +64,7 @@ class ConsistencyMultistep:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class LCM:
     """Latent consistency: x_s = alpha_s y + sigma_s xi, y = c_skip x + c_out D, the last step y.
 
@@ -103,6 +106,7 @@ class LCM:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class TCD:
     """Trajectory consistency: denoise to a time between, then noise up to the next grid point.
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.basis import Vector
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.inversion import Told, upward
@@ -57,6 +58,7 @@ def _start(grid: Grid, begin: Latents) -> tuple[Program, Vector]:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class EDICT:
     """EDICT: two latents x and y, each moved by the noise estimate of the other, then mixed.
 
@@ -134,6 +136,7 @@ class EDICT:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class BDIA:
     """BDIA-DDIM: a step forward from x_t, corrected by what a step back from x_t misses.
 

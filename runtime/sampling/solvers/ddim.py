@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.inversion import Told, ddim_upward
@@ -47,6 +48,7 @@ def _check(eta: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DDIM:
     """DDIM: x_s = alpha_s D + sqrt(sigma_s^2 - c^2) E + c xi, see the module for c.
 
@@ -88,6 +90,7 @@ class DDIM:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Euler:
     """Euler's method in sigma_ve: x_s = alpha_s D + sigma_s E.
 
@@ -110,6 +113,7 @@ class Euler:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class EulerAncestral:
     """Euler to sigma_down, then fresh noise up to sigma_s; equal to DDIM(eta), see the module.
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 from denoisert.kernels.step.row import Operation
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.basis import Applied, Basis, EstimateMap, Term, Vector
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 
@@ -30,6 +31,7 @@ class Variance(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DDPM:
     """Ancestral sampling: x_s = (1 - q^2) alpha_s D + q (sigma_s / sigma_t) x_t + std xi.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Rows
 from denoisert.runtime.sampling.solvers.dpm import Estimate
@@ -16,6 +17,7 @@ from denoisert.runtime.sampling.solvers.exponential_rows import (
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DEIS:
     """DEIS in log rho: multistep, one evaluation per step.
 

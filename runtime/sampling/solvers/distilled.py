@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class TwoForwardOneBack:
     """Two intervals of DDIM towards the data, one back with noise; one evaluation per interval.
 
@@ -42,6 +44,7 @@ class TwoForwardOneBack:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class NoiseCorrected:
     """DDIM whose first step keeps the noise that it started from: x_s = alpha_s D + sigma_s x_t.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Rows, check_start
 from denoisert.runtime.sampling.solvers.butcher import Table
@@ -27,6 +28,7 @@ def _check_ratio(ratio: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPM2:
     """DPM-Solver-2: a midpoint step in sigma_ve, its middle m even in log(sigma_ve).
 
@@ -80,6 +82,7 @@ class DPM2:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPM2Ancestral:
     """DPM2 to sigma_down, then fresh noise up to sigma_s.
 

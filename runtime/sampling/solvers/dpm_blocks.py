@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.compat import Compat
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.dpm import (
@@ -87,6 +88,7 @@ def _check_size(solver: object, size: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMppBlocks:
     """DPM-Solver++ single-step over blocks: `size` steps of the grid are one step of that order.
 
@@ -137,6 +139,7 @@ class DPMppBlocks:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMSolverBlocks:
     """DPM-Solver single-step over blocks: DPMppBlocks on the noise estimate.
 
@@ -181,6 +184,7 @@ class DPMSolverBlocks:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMppBlocksSDE:
     """SDE-DPM-Solver++ single-step over blocks: DPMppBlocks with noise.
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.dpm import Drift, Estimate, Form, check_noise, is_end
@@ -29,6 +30,7 @@ def fast_orders(evaluations: int) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMFast:
     """DPM-Solver-fast: DPM-Solver-3 as long as N evaluations last, then orders 2 and 1.
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.dpm import (
@@ -139,6 +140,7 @@ class Multistep(ABC):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMpp2M(Multistep):
     """DPM-Solver++(2M): second order, multistep, one evaluation per step.
 
@@ -182,6 +184,7 @@ class DPMpp2M(Multistep):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMpp3M(Multistep):
     """DPM-Solver++(3M): three clean estimates, multistep, one evaluation per step.
 
@@ -222,6 +225,7 @@ class DPMpp3M(Multistep):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMSolver2M(Multistep):
     """DPM-Solver (2M): DPMpp2M on noise estimates.
 
@@ -259,6 +263,7 @@ class DPMSolver2M(Multistep):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMSolver3M(Multistep):
     """DPM-Solver (3M): DPMpp3M on noise estimates.
 

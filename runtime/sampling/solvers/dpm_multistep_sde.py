@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from denoisert.runtime.sampling.compat import Compat
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.dpm import Drift, Ending, Estimate, Form, check_noise
@@ -13,6 +14,7 @@ from denoisert.runtime.sampling.solvers.dpm_multistep import Multistep
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMpp2MSDE(Multistep):
     """SDE-DPM-Solver++(2M): DPMpp2M with noise, one evaluation per step.
 
@@ -59,6 +61,7 @@ class DPMpp2MSDE(Multistep):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMpp3MSDE(Multistep):
     """SDE-DPM-Solver++(3M): three clean estimates and noise, one evaluation per step.
 
@@ -105,6 +108,7 @@ class DPMpp3MSDE(Multistep):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class SDEDPMSolver1:
     """SDE-DPM-Solver-1: first order on the noise estimate, with noise.
 
@@ -147,6 +151,7 @@ class SDEDPMSolver1:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class SDEDPMSolver2M(Multistep):
     """SDE-DPM-Solver-2M: DPMSolver2M with noise, one evaluation per step.
 

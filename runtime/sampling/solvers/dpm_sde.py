@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.basis import Basis, Vector
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.dpm import (
@@ -49,6 +50,7 @@ def one_step(basis: Basis, now: Point, after: Point, eta: float, noise_scale: fl
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMpp2SAncestral:
     """DPM-Solver++(2S) down, then fresh noise up: two evaluations per step.
 
@@ -104,6 +106,7 @@ class DPMpp2SAncestral:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMppSDE:
     """DPM-Solver++ (stochastic): two evaluations per step, both reached with ancestral noise.
 

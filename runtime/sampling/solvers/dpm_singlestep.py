@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.dpm import Drift, Estimate, Form, is_end
@@ -36,6 +37,7 @@ def _check_shares(solver: object, *shares: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMpp2S:
     """DPM-Solver++(2S): single step, clean estimate, asked at the share r of each step.
 
@@ -75,6 +77,7 @@ class DPMpp2S:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMpp3S:
     """DPM-Solver++(3S): single step, clean estimate, asked at two shares of each step.
 
@@ -120,6 +123,7 @@ class DPMpp3S:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMSolver2:
     """DPM-Solver-2: single step, noise estimate, asked at the share r of each step.
 
@@ -158,6 +162,7 @@ class DPMSolver2:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMSolver3:
     """DPM-Solver-3: single step, noise estimate, asked at two shares of each step.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.basis import Basis, ExternalMap, Term, Vector
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.dpm import Ending
@@ -30,6 +31,7 @@ class _Plan(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class DPMSolverV3:
     """DPM-Solver-v3: order 1 to 3, one evaluation per step, coefficients per element.
 

@@ -16,6 +16,7 @@ from typing import ClassVar, NamedTuple
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.compat import Compat
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.butcher import EULER, Scheme, Table
@@ -94,6 +95,7 @@ def churned(grid: Grid, churn: Churn, table_of: Callable[[Leg], Table]) -> Rows:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class EDMEuler:
     """Euler in sigma_ve from a raised level, see the module: x_s = alpha_s (D + sv_s E), at x_hat.
 
@@ -161,6 +163,7 @@ def _asked_before(grid: Grid, churn: Churn) -> Rows:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class EDMHeun:
     """Heun in sigma_ve from a raised level, see the module; the stochastic sampler of EDM.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.basis import Vector
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.exponential_rows import check_order
@@ -99,6 +100,7 @@ class _Past(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class ERSDE:
     """ER-SDE solver with `terms` Taylor terms: one evaluation per step.
 

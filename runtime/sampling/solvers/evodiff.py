@@ -14,6 +14,7 @@ from enum import Enum
 from denoisert.kernels.rule.cpu import EVODIFF
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.basis import Weighing
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 
@@ -35,6 +36,7 @@ class LastStep(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class EVODiff:
     """EVODiff: entropy-aware, the variance made small; multistep, one evaluation per step.
 

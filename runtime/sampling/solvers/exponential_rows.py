@@ -7,6 +7,7 @@ what the corrector has so far in a register and the next row completes it: no fu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ def check_order(name: str, value: int, highest: int, lowest: int = 1) -> None:
     Raises:
         InvalidInput: it is not a whole number from lowest to highest.
     """
-    if not isinstance(value, int) or not lowest <= value <= highest:
+    if not isinstance(value, Integral) or not lowest <= value <= highest:
         raise InvalidInput(f"{name} {value!r} must be a whole number from {lowest} to {highest}.")
 
 

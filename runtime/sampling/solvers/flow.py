@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.butcher import (
@@ -57,6 +58,7 @@ def _between(grid: Grid, step: int, share: float) -> Point:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class FlowEuler:
     """Euler's method in t: x_s = x_t + (s - t) (E - D).
 
@@ -83,6 +85,7 @@ class FlowEuler:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class FlowHeun:
     """Heun's method in t: x_s = x_t + (s - t)/2 (u + u'), u = E - D at x_t and u' at Euler's x_s.
 
@@ -106,6 +109,7 @@ class FlowHeun:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class FlowRungeKutta:
     """Any explicit Runge-Kutta method in t: x_s = x_t + (s - t) sum_j b_j u_j, u = E - D.
 

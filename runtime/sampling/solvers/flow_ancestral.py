@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class FlowEulerAncestral:
     """Euler below the target, then noise up to it: the step down is a share of the step in t.
 

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
 
@@ -37,6 +38,7 @@ def _velocity_step(program: Program, grid: Grid, step: int, told: float) -> None
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class FlowMap:
     """x_s = x_t + (s - t) u, u = E - D the mean velocity from t to s that the network is asked for.
 
@@ -78,6 +80,7 @@ class FlowMap:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Shortcut:
     """Shortcut models: x_s = x_t + (s - t) u with steps of 1/N, N a power of two.
 

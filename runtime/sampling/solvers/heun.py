@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Rows
 from denoisert.runtime.sampling.solvers.butcher import Scheme
@@ -12,6 +13,7 @@ from denoisert.runtime.sampling.solvers.runge_kutta import plain, walk
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Heun:
     """Heun's method on dx_ve/dsigma_ve = E, with x_ve = x / alpha and sv = sigma / alpha.
 

@@ -14,6 +14,7 @@ from denoisert.runtime.sampling.basis import (
     Term,
     Vector,
 )
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Rows
 from denoisert.runtime.sampling.solvers.ddim import DDIM
@@ -38,6 +39,7 @@ class KnownNoise(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Inpainted:
     """The same solver, whose latent is replaced by the picture wherever it is kept.
 

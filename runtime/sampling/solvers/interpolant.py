@@ -8,6 +8,7 @@ from enum import Enum
 from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 
@@ -40,6 +41,7 @@ def _check_eps(eps: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class InterpolantSDE:
     """Euler-Maruyama on dx = (u - eps(t) score) dt + sqrt(2 eps(t)) dw, run from noise to data.
 
@@ -91,6 +93,7 @@ class InterpolantSDE:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class TwoSidedInterpolant:
     """From one data set to another: the run starts from a source latent, without noise.
 

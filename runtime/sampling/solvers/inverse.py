@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Rows, check_start
 from denoisert.runtime.sampling.solvers.ddim import DDIM
@@ -23,6 +24,7 @@ class Invertible(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Inverse:
     """A solver run backwards, from a given latent to the noise that it comes from.
 

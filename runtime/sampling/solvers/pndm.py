@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.adams import EVEN, multistep, weights
@@ -60,6 +61,7 @@ def _middle(grid: Grid, time: float) -> Point:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class PLMS:
     """PNDM without Runge-Kutta: the first step is Heun's, then E' of 2, 3 and 4 noise estimates.
 
@@ -87,6 +89,7 @@ class PLMS:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class PNDM:
     """Pseudo numerical method: three Runge-Kutta steps, then E' of 4 noise estimates as in PLMS.
 

@@ -20,6 +20,7 @@ from denoisert.kernels.rule.cpu import LANGEVIN
 from denoisert.kernels.step.row import Operation
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.basis import Applied, Basis, Vector, Weighing
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows
 
@@ -49,6 +50,7 @@ class Correction(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class PredictorCorrector:
     """At every point `corrections` Langevin steps, then the predictor; the last step is its mean.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Program, Rows, check_start
 
@@ -35,6 +36,7 @@ def _spreads(grid: Grid, step: int, eta: float) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class NoiseEncoder:
     """DPM-Encoder: x_s ~ q(x_s | x_t, x0) for the source x0, and xi = (x_s - mean(x_t)) / c.
 
@@ -84,6 +86,7 @@ class NoiseEncoder:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class NoiseReplay:
     """DDIM(eta) from the start and with the noise of a tape that `NoiseEncoder` wrote.
 

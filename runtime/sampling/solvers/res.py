@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Rows, check_start
 from denoisert.runtime.sampling.solvers.dpm import Estimate
@@ -21,6 +22,7 @@ from denoisert.runtime.sampling.solvers.exponential_rows import (
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class RES:
     """Refined exponential solver, multistep form: one evaluation per step.
 
@@ -61,6 +63,7 @@ class RES:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class RESMultistep:
     """`res_multistep`: RES of order 2 to sigma_down, then fresh noise up to sigma_s.
 

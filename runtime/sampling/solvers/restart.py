@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Rows
 from denoisert.runtime.sampling.solvers.butcher import Scheme, Table, check_table, order, rows_of
@@ -20,6 +21,7 @@ MOST_ROUNDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class Restart:
     """A Runge-Kutta method in sigma_ve that goes back up now and then.
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from denoisert.runtime.sampling.basis import Vector
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.solvers.butcher import (
@@ -165,6 +166,7 @@ def move_of(program: Program, leg: Leg, points: Sequence[Point]) -> Move:
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class RungeKutta:
     """Any explicit Runge-Kutta method in sigma_ve, with stages between the points of the grid.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Rows, check_start
 from denoisert.runtime.sampling.solvers.dpm import Ending, Estimate
@@ -22,6 +23,7 @@ from denoisert.runtime.sampling.solvers.exponential_rows import (
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class SASolver:
     """SA-Solver: stochastic Adams-Bashforth predictor, Adams-Moulton corrector.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Rows
 
 
+@runtime_checkable
 class Solver(Protocol):
     """Anything that turns a grid into rows; it knows no network, no guidance and no clipping."""
 

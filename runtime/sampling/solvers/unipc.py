@@ -7,6 +7,7 @@ from enum import Enum
 from typing import ClassVar
 
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.grid import Grid
 from denoisert.runtime.sampling.rows import Rows, check_start
 from denoisert.runtime.sampling.solvers.dpm import Ending, Estimate
@@ -32,6 +33,7 @@ class Corrector(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+@checked
 class UniPC:
     """UniPC of order p: predictor UniP-p, corrector UniC-p, one evaluation per step.
 

@@ -149,7 +149,7 @@ def test_a_time_that_is_whole_but_for_its_rounding_is_not_cut():
         (lambda: Even().grid(Linear(), 1), "1 step"),
         (lambda: Even().grid(FLOW, 4), "no more noise"),
         (lambda: Distilled(0), "at least 1"),
-        (lambda: Distilled(True), "at least 1"),
+        (lambda: Distilled(True), "a whole number"),
         (lambda: Distilled(1001).grid(Linear(), 4), "at most 1000"),
         (lambda: Distilled(4).grid(Linear(), 5), "1 to 4"),
         (lambda: Distilled().grid(FLOW, 4), "continuous"),

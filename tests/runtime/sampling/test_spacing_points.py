@@ -209,7 +209,7 @@ def test_strided_advice_can_be_followed():
     [
         (lambda: Respaced((10, 15)).grid(Linear(), 20), "Ask for 25 steps"),
         (lambda: Respaced((10, 0)), "at least 1"),
-        (lambda: Respaced((10, True)), "whole numbers"),
+        (lambda: Respaced((10, True)), "each of its entries a whole number"),
         (lambda: Respaced((600, 1)).grid(Linear(), 601), "Keep fewer"),
         (lambda: Respaced().grid(Flow(), 10), "continuous. Use Trailing"),
         (lambda: Strided().grid(Flow(), 10), "continuous. Use Trailing"),
