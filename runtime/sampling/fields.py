@@ -45,7 +45,7 @@ def checked(kind: type[T]) -> type[T]:
 
 
 def _check(named: Any) -> None:  # noqa: ANN401
-    for each, hint in _hints(type(named)):
+    for each, hint in _hints(type(named)):  # type: ignore[arg-type]
         value = getattr(named, each.name)
         if not _fits(value, hint):
             shown = repr(value)
