@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from denoisert.kernels.philox import CODEC, reference
 from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.bundle.sizes import pixel_sizes
 from denoisert.runtime.codec.calls import CodecGraph, tile_calls
 from denoisert.runtime.codec.coder import Coder
 from denoisert.runtime.codec.mask import hide
@@ -153,7 +154,9 @@ def start_picture(
     picture = load_picture(source)
     coder = Coder.of(card, layout)
     if picture.shape != coder.picture_shape:
-        raise _refusal(picture, [coder.picture_shape])
+        refusal = _refusal(picture, [coder.picture_shape])
+        hint = f" Or ask for another size: the bundle has {pixel_sizes(card)}."
+        raise InvalidInput(f"{refusal}{hint}") if card.further else refusal
     return picture
 
 

@@ -72,7 +72,7 @@ class Pools:
         Args:
             pool: whose turn it was.
         """
-        made = list(self._made.values())
+        made = self.made
         place = made.index(pool)
         turns = (*made[place + 1 :], *made[: place + 1])
         return next((each for each in turns if not each.is_idle), pool)
@@ -96,7 +96,7 @@ class Pools:
     def stats(self) -> dict[str, float]:
         """Counts of all pools together, by the names of `Runtime.stats`."""
         found: dict[str, float] = {"parked": 0}
-        for pool in self._made.values():
+        for pool in self.made:  # a copy: other threads ask while the loop makes one
             for name, number in {**pool.memory.counts(), "parked": pool.parked}.items():
                 found[name] = found.get(name, 0) + number
         return found

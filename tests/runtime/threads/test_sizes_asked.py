@@ -1,6 +1,5 @@
 """What is refused of a size before any work, and what its pool costs."""
 
-
 import numpy as np
 import pytest
 
@@ -39,8 +38,9 @@ def test_a_start_belongs_to_the_size_of_its_request(both, alone):
     with Runtime.open(both, threads=1) as runtime:
         for request, result in zip(requests, runtime.generate(requests), strict=True):
             assert same(result, alone(request))
-        with pytest.raises(InvalidInput, match=r"the picture is uint8 \(8, 16, 3\)"):
+        with pytest.raises(InvalidInput, match=r"the picture is uint8 \(8, 16, 3\)") as caught:
             runtime.submit(Request(1, start=Start(pictures[1], 0.5)))
+        assert "Or ask for another size: the bundle has 12x8 and 8x16." in str(caught.value)
         with pytest.raises(InvalidInput, match=r"latent has shape \(4, 4, 8\)"):
             runtime.submit(Request(1, start=Start(latent, 0.5)))
 
