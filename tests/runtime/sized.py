@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,7 +73,11 @@ def models(card: Card, **shape: object) -> dict[str, onnx.ModelProto]:
 
 def sized_bundle(folder: Path, card: Card, **shape: object) -> Path:
     """A bundle of the card, for ONNX Runtime and torch."""
-    found = models(card, **shape)
+    return bundle_of(folder, card, models(card, **shape))
+
+
+def bundle_of(folder: Path, card: Card, found: Mapping[str, onnx.ModelProto]) -> Path:
+    """A bundle of a card and its graphs, by component."""
 
     def fill(draft: Draft) -> Contents:
         graphs = {}
