@@ -1,4 +1,4 @@
-"""A graph at one number of lanes: a flat list of torch calls on values of known shape.
+"""A graph at one number of lanes and one size: a flat list of torch calls on values of known shape.
 
 Everything that follows from shapes and constants is computed here, on the host, once. What is left
 has no shape arithmetic, so it can be captured, compiled and planned.
@@ -51,7 +51,7 @@ class Constant:
     Args:
         source: the host tensor, in the dtype of the file.
         dtype: the one that it is read in.
-        is_shared: whether it is the same for every number of lanes.
+        is_shared: whether it is the same for every number of lanes and every size.
     """
 
     source: Tensor

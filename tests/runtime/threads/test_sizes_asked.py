@@ -5,6 +5,7 @@ import pytest
 
 from denoisert.runtime import Request, Runtime, Start
 from denoisert.runtime.devices.numpy import NumpyDevice
+from denoisert.runtime.diffusers_like import Pipeline
 from denoisert.runtime.errors import (
     InvalidInput,
     OutOfMemory,
@@ -43,6 +44,17 @@ def test_a_start_belongs_to_the_size_of_its_request(both, alone):
         assert "Or ask for another size: the bundle has 12x8 and 8x16." in str(caught.value)
         with pytest.raises(InvalidInput, match=r"latent has shape \(4, 4, 8\)"):
             runtime.submit(Request(1, start=Start(latent, 0.5)))
+
+
+def test_height_and_width_of_a_pipeline_pick_the_size(both, alone):
+    with Pipeline.from_pretrained(both, threads=1) as pipe:
+        (plain,) = pipe(3, num_inference_steps=2, seed=5).images
+        (picture,) = pipe(3, num_inference_steps=2, seed=5, height=8, width=16).images
+        with pytest.raises(OutOfProfile, match="12x8 and 8x16"):
+            pipe(3, height=16, width=16)
+    assert (plain.size, picture.size) == ((8, 12), (16, 8))
+    wanted = alone(Request(3, seed=5, steps=2, size=PIXELS[1]))
+    assert np.array_equal(np.asarray(picture), wanted.pixels[0])
 
 
 def test_plans_know_what_a_size_costs(both):
