@@ -1,11 +1,12 @@
 """Our T5 tokenizer equals transformers' own in every layout of a folder, and broken ones."""
 
+import importlib
 import json
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
-from transformers import T5Tokenizer, convert_slow_tokenizer
+from transformers import T5Tokenizer
 
 from denoisert.export.sources.diffusers.tokens import MOST_TOKENS
 from denoisert.export.sources.diffusers.unigram import read_unigram
@@ -37,7 +38,8 @@ def pieces():
 @pytest.fixture(autouse=True)
 def reads_without_sentencepiece(monkeypatch):
     """transformers asks for sentencepiece, and then reads the file with protobuf alone."""
-    monkeypatch.setattr(convert_slow_tokenizer, "requires_backends", lambda *_: None)
+    converter = importlib.import_module("transformers.convert_slow_tokenizer")
+    monkeypatch.setattr(converter, "requires_backends", lambda *_: None)
 
 
 def assert_equal(folder, texts):

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from transformers import T5Tokenizer, convert_slow_tokenizer
+from transformers import T5Tokenizer
+from transformers.convert_slow_tokenizer import import_protobuf
 
 from denoisert.export.sources.diffusers.unigram import read_unigram
 from denoisert.runtime.errors import ExportError
@@ -123,7 +124,7 @@ def test_a_broken_sentencepiece_file(tmp_path, pieces):
 )
 def test_another_kind_of_sentencepiece_file(tmp_path, pieces, field, value, reason):
     folder = write_spiece(tmp_path / "tokenizer", pieces)
-    model = convert_slow_tokenizer.import_protobuf().ModelProto()
+    model = import_protobuf().ModelProto()
     model.ParseFromString((folder / "spiece.model").read_bytes())
     setattr(model.trainer_spec, field, value)
     (folder / "spiece.model").write_bytes(model.SerializeToString())
