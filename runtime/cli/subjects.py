@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from denoisert.runtime.cli import place, sampler
 from denoisert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from denoisert.runtime.bundle.card import Card
     from denoisert.runtime.measure.accuracy import Skipped
     from denoisert.runtime.measure.subject import Subject
     from denoisert.runtime.request import Request
     from denoisert.runtime.runtime import Runtime
-    from denoisert.runtime.sampling.schedules import NoiseSchedule
+    from denoisert.runtime.sampling.schedules import NoiseSchedule, Spacing
     from denoisert.runtime.sampling.solvers import Solver
 
 ORACLES = ("mixture", "gaussian", "finite")
@@ -64,24 +66,36 @@ def subject(
     opened = Runtime.open(args.bundle, devices=(place.target(args),), threads=args.threads)
     runtime = stack.enter_context(opened)
     requests = _requests(args, runtime)
-    name = args.reference_solver
+    name, spacing = args.reference_solver, _unpinned(requests[0].schedule, runtime.card)
     if name is None:
-        any_solver = next(iter(chosen.values()))
-        tables = BundleSubject(runtime, requests, any_solver, args.reference)
+        fine = [replace(request, schedule=spacing) for request in requests]
+        tables = BundleSubject(runtime, fine, next(iter(chosen.values())), args.reference)
         known = {**solvers(None)[0], **chosen}
         name, reference = most_accurate(tables, known, args.reference)
     else:
         reference = parse(SOLVERS, name)
-    tried = BundleSubject(runtime, requests, reference, args.reference)
+    tried = BundleSubject(runtime, requests, reference, args.reference, spacing)
     sure, apart = tried.uncertainty(), tried.spread()
     pictures = sum(request.images for request in requests)
     return tried, [
         f"model      {runtime.card.name} {runtime.bundle_id[:8]}, {len(requests)} conditions, "
         f"{pictures} pictures, seed {args.seed}",
-        f"reference  {name}, {args.reference} steps; half as many differ by {sure:.1e}, and errors "
-        "below that mean nothing",
+        f"reference  {name}, {args.reference} steps on {spacing!r}; half as many differ by "
+        f"{sure:.1e}, and errors below that mean nothing",
         f"sets       of other seeds are {apart:.1e} apart; no distance below that is seen in them",
     ]
+
+
+def _unpinned(asked: Spacing | None, card: Card) -> Spacing:
+    """Where the many steps of the truth lie: the asked spacing, the card's, or even times.
+
+    Levels that somebody has found for few steps have no other number of them.
+    """
+    from denoisert.runtime.sampling.schedules import Trailing
+    from denoisert.runtime.sampling.schedules.spacing import pinned_steps
+
+    found = (asked or card.sampler.spacing, card.sampler.spacing)
+    return next((each for each in found if pinned_steps(each) is None), Trailing())
 
 
 def _requests(args: argparse.Namespace, runtime: Runtime) -> list[Request]:

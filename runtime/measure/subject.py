@@ -110,13 +110,19 @@ class BundleSubject:
         requests: what is asked; solver and steps are replaced.
         reference: the solver that makes the truth; see `most_accurate`.
         steps: its number of steps.
+        spacing: where they lie; None takes that of the requests, which has to have so many.
     """
 
     def __init__(
-        self, runtime: Runtime, requests: Sequence[Request], reference: Solver, steps: int
+        self,
+        runtime: Runtime,
+        requests: Sequence[Request],
+        reference: Solver,
+        steps: int,
+        spacing: Spacing | None = None,
     ) -> None:
         self._runtime, self._requests = runtime, tuple(requests)
-        self._reference, self._steps = reference, steps
+        self._reference, self._steps, self._spacing = reference, steps, spacing
         self._truth: Samples | None = None
 
     def table(self, solver: Solver, steps: int) -> SamplerTable:
@@ -128,29 +134,45 @@ class BundleSubject:
     def samples(self, solver: Solver, steps: int) -> Samples:
         """Final latents of all requests, (pictures, elements), in float64."""
         asked = [replace(request, solver=solver, steps=steps) for request in self._requests]
-        results = self._runtime.generate(asked)
-        for result in results:
-            if result.error is not None:
-                raise result.error
-        return np.concatenate([result.flat for result in results]).astype(np.float64)
+        return self._latents(asked)
 
     def truth(self, solver: Solver, steps: int) -> Samples:
         """The reference's latents, the same for every solver."""
         if self._truth is None:
-            self._truth = self.samples(self._reference, self._steps)
+            self._truth = self._fine(self._requests, self._steps)
         return self._truth
 
     def uncertainty(self) -> float:
         """How far the reference still moves from half as many steps: errors below mean nothing."""
-        half = self.samples(self._reference, max(1, self._steps // 2))
+        half = self._fine(self._requests, max(1, self._steps // 2))
         return rms(half - self.truth(self._reference, self._steps))
 
     def spread(self) -> float:
         """Distance between two true sets of other seeds: what chance alone makes of so few."""
         asked = [replace(each, seed=each.seed ^ OTHER_SEED) for each in self._requests]
-        other = BundleSubject(self._runtime, asked, self._reference, self._steps)
-        half = other.samples(self._reference, max(1, self._steps // 2))
+        half = self._fine(asked, max(1, self._steps // 2))
         return sliced_wasserstein(half, self.truth(self._reference, self._steps))
+
+    def _fine(self, requests: Sequence[Request], steps: int) -> Samples:
+        """What the reference makes of so many steps, on its own spacing."""
+        return self._latents(
+            [
+                replace(
+                    each,
+                    solver=self._reference,
+                    steps=steps,
+                    schedule=self._spacing or each.schedule,
+                )
+                for each in requests
+            ]
+        )
+
+    def _latents(self, requests: Sequence[Request]) -> Samples:
+        results = self._runtime.generate(requests)
+        for result in results:
+            if result.error is not None:
+                raise result.error
+        return np.concatenate([result.flat for result in results]).astype(np.float64)
 
 
 def rms(difference: Samples) -> float:

@@ -116,7 +116,7 @@ def test_a_bundle_is_compared_with_many_steps_of_its_best_solver(tmp_path, capsy
     assert compare(*words, "--samples", 2, "--seed", 7, "--guidance", 1, "--json", data) == 0
     text = capsys.readouterr().out
     assert "model      tiny e9a1f37b, 2 conditions, 4 pictures, seed 7" in text
-    assert "reference  flow_heun, 30 steps; half as many differ by" in text
+    assert "reference  flow_heun, 30 steps on Trailing(final=Final.ZERO); half as many differ by" in text
     outcomes = json.loads(data.read_text())["outcomes"]
     assert [(each["evaluations"], each["nfe"]) for each in outcomes] == [(2, 2), (4, 4)] * 2
 
@@ -150,6 +150,18 @@ def test_a_bundle_chooses_its_reference_and_conditions(capsys):
     text = capsys.readouterr().out
     assert "3 conditions, 3 pictures" in text
     assert "reference  euler," not in text
+
+
+def test_levels_of_few_steps_are_compared_with_many_steps_elsewhere(tmp_path, capsys):
+    file, data = tmp_path / "e4.json", tmp_path / "e.json"
+    file.write_text('{"name": "levels", "levels": [50, 5, 1, 0.2, 0]}')
+    words = [STORED, 1, "--schedule", file, "--solver", "euler", "--solver", "ddim"]
+    words += ["--evaluations", "4", "--reference", 30, "--samples", 1, "--threads", 1]
+    assert compare(*words, "--json", data) == 0
+    assert ", 30 steps on Trailing(" in capsys.readouterr().out
+    outcomes = json.loads(data.read_text())["outcomes"]
+    assert {each["steps"] for each in outcomes} == {4}
+    assert all(0.0 < each["rms"] < 1.0 for each in outcomes)
 
 
 def test_nothing_that_runs_is_a_failure_with_a_reason(capsys):
