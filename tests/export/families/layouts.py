@@ -1,29 +1,37 @@
 """One folder as different versions have saved it: a layout is a function that rewrites files.
 
-What is known of earlier versions, from their releases and from the folders that people have:
-
-- diffusers 0.36 beside transformers 4.57 names T5's tokenizers with "Fast" and writes `vocab.json`,
+- diffusers 0.36 beside transformers 4.55 names T5's tokenizers with "Fast" and writes `vocab.json`,
   `merges.txt` and `special_tokens_map.json` (CLIP) or `spiece.model` beside `tokenizer.json` (T5).
-- transformers before 4.56 calls the type of the weights `torch_dtype`.
+- It calls the type of the weights `torch_dtype`, as all did before transformers 4.56.
 - transformers 4 writes the weights of a CLIPTextModel below `text_model.`, and 5 does not.
-- Before transformers 4.31 CLIP's position numbers were saved with its weights; before diffusers
-  0.12 an autoencoder's attention had names of its own; tokenizers did not list what they add.
+- The first folders have the numbers of CLIP's positions among its weights, names of their own for an
+  autoencoder's attention, and configurations without all the keys that came later.
 """
 
+import inspect
 import json
 from pathlib import Path
 
+import diffusers
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.export.diffusers_folder import clip, t5
+from tests.export.diffusers_folder import clip
 from tests.export.families.folders import make
+from tests.export.families.older_tokenizers import (
+    WHOLE,
+    clip_earlier,
+    clip_first,
+    is_clip,
+    pieces_of,
+    read,
+    sentinels,
+    t5_earlier,
+)
 
 EARLIER = {"_diffusers_version": "0.36.0", "transformers_version": "4.55.4"}
 FIRST = {"_diffusers_version": "0.6.0", "transformers_version": "4.22.0"}
 ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
-SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
-PLAIN = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
 SHARD = "100KB"
 
 
@@ -55,6 +63,7 @@ def first(folder):
         The folder.
     """
     folder = Path(folder)
+    lean(folder)
     dated(folder, FIRST)
     for place in tokenizers(folder):
         clip_first(place)
@@ -77,10 +86,36 @@ def slow(folder):
     rewrite(folder, "model_index.json", named_slow)
     for place in tokenizers(folder):
         if not is_clip(place):
-            (place / "tokenizer.json").unlink()
-            sentinels = {text: len(pieces_of(place)) + n for n, text in _sentinels()}
-            clip.dump(place / "added_tokens.json", sentinels)
+            (place / WHOLE).unlink()
+            count = len(pieces_of(place))
+            added = {text: count + number for number, text in sentinels()}
+            clip.dump(place / "added_tokens.json", added)
     return Path(folder)
+
+
+def lean(folder):
+    """Configurations that leave out whatever diffusers takes by default, as those before a key was
+    introduced do.
+
+    Args:
+        folder: changed in place.
+
+    Returns:
+        The folder.
+    """
+    for path in sorted(Path(folder).rglob("*config.json")):
+        if "_class_name" in read(path):
+            rewrite(path.parent, path.name, without_defaults)
+    return Path(folder)
+
+
+def without_defaults(config):
+    """A configuration of a class of diffusers without the values that the class has anyway."""
+    given = inspect.signature(getattr(diffusers, config["_class_name"]).__init__).parameters
+    default = {key: json.loads(json.dumps(one.default, default=str)) for key, one in given.items()}
+    return {
+        key: value for key, value in config.items() if key not in default or default[key] != value
+    }
 
 
 def half(name, folder):
@@ -134,104 +169,6 @@ def tokenizers(folder):
     return sorted(path.parent for path in Path(folder).glob("*/tokenizer_config.json"))
 
 
-def is_clip(place):
-    return read(place / "tokenizer_config.json")["tokenizer_class"] == "CLIPTokenizer"
-
-
-def clip_earlier(place):
-    """What the slow CLIPTokenizer of transformers 4 writes."""
-    config, vocabulary = _split(place)
-    special = {key: {"content": config[key]} | PLAIN for key in SPECIAL}
-    added = {str(vocabulary[one["content"]]): one | {"special": True} for one in special.values()}
-    clip.dump(place / "special_tokens_map.json", special | {"pad_token": config["pad_token"]})
-    saved = {
-        "add_prefix_space": False,
-        "added_tokens_decoder": dict(sorted(added.items(), key=lambda pair: int(pair[0]))),
-        "clean_up_tokenization_spaces": False,
-        "do_lower_case": True,
-        "errors": "replace",
-        "extra_special_tokens": {},
-        **{key: config[key] for key in (*SPECIAL, "model_max_length", "tokenizer_class")},
-    }
-    clip.dump(place / "tokenizer_config.json", saved)
-
-
-def clip_first(place):
-    """What the CLIPTokenizer of transformers 4.22 writes: special tokens described in place."""
-    config, _ = _split(place)
-    described = {
-        key: {"__type": "AddedToken", "content": config[key]} | PLAIN | {"normalized": True}
-        for key in ("bos_token", "eos_token", "unk_token")
-    }
-    saved = {
-        "add_prefix_space": False,
-        "do_lower_case": True,
-        "errors": "replace",
-        "pad_token": config["pad_token"],
-        "model_max_length": config["model_max_length"],
-        "name_or_path": "openai/clip-vit-large-patch14",
-        "special_tokens_map_file": "./special_tokens_map.json",
-        "tokenizer_class": "CLIPTokenizer",
-    }
-    clip.dump(place / "tokenizer_config.json", described | saved)
-    special = {
-        key: {name: value for name, value in one.items() if name != "__type"}
-        for key, one in described.items()
-    }
-    clip.dump(place / "special_tokens_map.json", special | {"pad_token": config["pad_token"]})
-
-
-def _split(place):
-    """`vocab.json` and `merges.txt` in place of `tokenizer.json`; its configuration, vocabulary."""
-    config, whole = (read(place / f"{name}.json") for name in ("tokenizer_config", "tokenizer"))
-    vocabulary, merges = whole["model"]["vocab"], map(tuple, whole["model"]["merges"])
-    clip.write_files(place, vocabulary, merges)
-    (place / "tokenizer.json").unlink()
-    return config, vocabulary
-
-
-def t5_earlier(place):
-    """What the fast T5 tokenizer of transformers 4 writes: both files, what is added twice."""
-    config = read(place / "tokenizer_config.json")
-    pieces = pieces_of(place)
-    ids = {text: number for number, (text, _) in enumerate(pieces)}
-    ids |= {text: len(pieces) + n for n, text in _sentinels()}
-    special = (t5.PAD, t5.END, t5.UNKNOWN, *t5.SENTINELS)
-    added = {str(ids[text]): {"content": text} | PLAIN | {"special": True} for text in special}
-    named = {"eos_token": t5.END, "pad_token": t5.PAD, "unk_token": t5.UNKNOWN}
-    saved = {
-        "add_prefix_space": None,
-        "added_tokens_decoder": dict(sorted(added.items(), key=lambda pair: int(pair[0]))),
-        "additional_special_tokens": t5.SENTINELS,
-        "clean_up_tokenization_spaces": True,
-        "extra_ids": len(t5.SENTINELS),
-        "legacy": True,
-        "model_max_length": config["model_max_length"],
-        "sp_model_kwargs": {},
-        "tokenizer_class": "T5Tokenizer",
-    }
-    t5.write_spiece(place, pieces, **named | saved)
-    described = {key: {"content": text} | PLAIN for key, text in named.items()}
-    described |= {"additional_special_tokens": t5.SENTINELS}
-    clip.dump(place / "special_tokens_map.json", described)
-
-
-def _sentinels():
-    """(place behind the pieces, text): the last has the first place."""
-    return enumerate(reversed(t5.SENTINELS))
-
-
-def pieces_of(place):
-    """(piece, score) of a T5 tokenizer without its sentinels."""
-    path = place / "tokenizer.json"
-    if not path.exists():
-        from denoisert.export.sources.diffusers.spiece import read_spiece
-
-        return list(read_spiece(place).scored)
-    scored = read(path)["model"]["vocab"]
-    return [(text, score) for text, score in scored if text not in t5.SENTINELS]
-
-
 def attention_named_first(weights):
     """The autoencoder's attention under its first names."""
     found = {}
@@ -268,7 +205,3 @@ def resave(path, change):
 def rewrite(folder, name, change):
     path = Path(folder) / name
     clip.dump(path, change(read(path)))
-
-
-def read(path):
-    return json.loads(path.read_text(encoding="utf-8"))

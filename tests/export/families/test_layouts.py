@@ -67,11 +67,24 @@ def test_the_earlier_layout(name, copied, once):
         assert is_t5 or all(key.startswith(kept) for key in weights)
 
 
+@pytest.mark.parametrize("name", ["sd2", "sdxl", "sd35", "flux_dev", "pixart_alpha", "dit", "adm"])
+def test_configurations_without_defaults(name, copied, once):
+    folder = layouts.lean(copied(name))
+    for path in folder.glob("*/*config.json"):
+        config, whole = (
+            layouts.read(each / path.relative_to(folder))
+            for each in (folder, family_folder(once, name))
+        )
+        assert len(config) < len(whole) or "_class_name" not in config
+    assert_same(name, folder, once)
+
+
 def test_the_first_layout(copied, once):
     folder = layouts.first(copied("sd1"))
     weights = layouts.load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
     assert "encoder.mid_block.attentions.0.proj_attn.weight" in weights
     assert not any(".to_q." in key for key in weights)
+    assert "timestep_spacing" not in layouts.read(folder / "scheduler" / "scheduler_config.json")
     assert_same("sd1", folder, once)
 
 
