@@ -237,6 +237,22 @@ def test_report_shows_every_provider_device_and_loss(tmp_path):
     assert all(len({line.count("|") for line in table}) == 1 for table in tables)
 
 
+@pytest.mark.parametrize(("median", "says"), [(0.5, "0.25, yes"), (1.5, "0.75, **no**")])
+def test_report_says_whether_an_aim_is_met(tmp_path, median, says):
+    aimed = replace(RECORD, extra={"aim_share": 0.5})
+    ours = [replace(aimed, median=median), replace(aimed, provider="denoisert rows", median=0.1)]
+    theirs = replace(aimed, provider="diffusers", median=2.0)
+    (tmp_path / "x.jsonl").write_text("\n".join(each.line() for each in (*ours, theirs)))
+    report.main([str(tmp_path / "x.jsonl"), "--out", str(tmp_path / "b.md")])
+    text = (tmp_path / "b.md").read_text()
+    assert "| aim share | aim met |" in text
+    assert f"|  | 0.5 | {says} |" in text
+    assert "| 0.5 | 0.05, yes |" in text
+    assert text.count("yes |") + text.count("**no** |") == 2
+    for column in ("Aim share", "Aim met", "denoisert rows", "Noise us"):
+        assert f"*{column}*" in text
+
+
 def test_committed_records_and_their_document_belong_together(tmp_path):
     files = sorted((ROOT / "bench" / "results").glob("*.jsonl"))
     for path in files:
