@@ -16,9 +16,11 @@ from denoisert.runtime.cli.progress import progress
 from denoisert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from denoisert.runtime.bundle.card import Card
     from denoisert.runtime.bundle.open import Bundle
     from denoisert.runtime.cli.verbs import Subparsers
     from denoisert.runtime.engines.choice import Choice
+    from denoisert.runtime.engines.engine import Engine
     from denoisert.runtime.measure.profile import Call, Profile
 
 MS_PER_S = 1e3
@@ -106,18 +108,26 @@ def _measured(
     bundle: Bundle, choice: Choice, args: argparse.Namespace, threads: int
 ) -> Iterator[Call]:
     """Every component at every bucket and size, one engine loaded at a time."""
-    from denoisert.runtime.bundle.sizes import timed_sizes
     from denoisert.runtime.engines.choice import components, load
-    from denoisert.runtime.measure.engine_time import bucket_times
-    from denoisert.runtime.measure.profile import Call
 
     lanes = _lanes(args.lanes)
     for component in components(bundle, choice):
         with closing(load(bundle, choice, component, threads)) as engine:
-            for name, sizes in timed_sizes(bundle.card, component).items():
-                with progress(f"measuring {name}", "round") as report:
-                    times = bucket_times(engine.at(sizes), lanes, args.seconds, report)
-                yield from (Call(name, bucket, time) for bucket, time in times.items())
+            yield from _sized(engine, bundle.card, component, lanes, args.seconds)
+
+
+def _sized(
+    engine: Engine, card: Card, component: str, lanes: tuple[int, ...], seconds: float
+) -> Iterator[Call]:
+    """One component at every bucket and size."""
+    from denoisert.runtime.bundle.sizes import timed_sizes
+    from denoisert.runtime.measure.engine_time import bucket_times
+    from denoisert.runtime.measure.profile import Call
+
+    for name, sizes in timed_sizes(card, component).items():
+        with progress(f"measuring {name}", "round") as report:
+            times = bucket_times(engine.at(sizes), lanes, seconds, report)
+        yield from (Call(name, bucket, time) for bucket, time in times.items())
 
 
 def _times(profile: Profile) -> dict[str, dict[str, float]]:
