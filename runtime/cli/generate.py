@@ -10,7 +10,8 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from denoisert.runtime.cli import place, refiner, sampler
+from denoisert.runtime.cli import place, refiner, sampler, told
+from denoisert.runtime.cli import start as starts
 from denoisert.runtime.cli.cache import default_cache
 from denoisert.runtime.cli.output import Output, replaced, stems
 from denoisert.runtime.cli.progress import progress
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from denoisert.runtime.cli.verbs import Subparsers
     from denoisert.runtime.measure.trace import Trace
     from denoisert.runtime.programs.refine import Refined
-    from denoisert.runtime.request import Request, Start
+    from denoisert.runtime.request import Request
     from denoisert.runtime.result import Result
     from denoisert.runtime.runtime import Runtime
 
@@ -33,7 +34,6 @@ SHOWN_CHARACTERS = 40
 UNCONDITIONAL = "picture"
 CHANNELS = (1, 3)
 FORMATS = ("png", "jpeg", "webp")
-STRENGTH = 0.5
 
 
 def add(subparsers: Subparsers) -> None:
@@ -52,7 +52,7 @@ def add(subparsers: Subparsers) -> None:
         metavar="CONDITION",
         help="a prompt; for a class-conditional model a class's number or name",
     )
-    parser.add_argument("--negative", metavar="CONDITION", help="condition of the uncond branch")
+    told.add_options(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="0 (default) to 2^64 - 1")
     parser.add_argument(
         "--images", type=int, default=1, metavar="N", help="pictures per condition, default 1"
@@ -63,15 +63,7 @@ def add(subparsers: Subparsers) -> None:
         metavar="HxW",
         help="pixels of a picture, one of the sizes that `inspect` lists; default: the first",
     )
-    parser.add_argument(
-        "--init-image", type=Path, metavar="FILE", help="start from this picture instead of noise"
-    )
-    parser.add_argument(
-        "--strength",
-        type=float,
-        metavar="S",
-        help="share of the steps that run from --init-image, above 0 to 1, default 0.5",
-    )
+    starts.add_options(parser)
     refiner.add_options(parser)
     sampler.add_options(parser)
     _add_files(parser)
@@ -177,34 +169,15 @@ def _texts(args: argparse.Namespace) -> list[str]:
 
 
 def _requests(args: argparse.Namespace, card: Card) -> list[Request]:
-    from denoisert.runtime.request import Condition
-
-    negative = None if args.negative is None else sampler.condition_value(args.negative, card)
-    start = _start(args)
-    texts: list[str | None] = [*args.conditions] or [None]
-    positives = [None if text is None else sampler.condition_value(text, card) for text in texts]
+    start = starts.start(args)
     return [
         replace(
-            sampler.request(
-                args, card, Condition(positive, negative), seed=args.seed, images=args.images
-            ),
+            sampler.request(args, card, condition, seed=args.seed, images=args.images),
             start=start,
             size=args.size,
         )
-        for positive in positives
+        for condition in told.conditions(args, card)
     ]
-
-
-def _start(args: argparse.Namespace) -> Start | None:
-    if args.init_image is None:
-        if args.strength is not None:
-            raise InvalidInput("--strength needs --init-image FILE to start from.")
-        return None
-    from denoisert.runtime.codec.pictures import load_picture
-    from denoisert.runtime.request import Start
-
-    strength = STRENGTH if args.strength is None else args.strength
-    return Start(load_picture(args.init_image), strength)
 
 
 def _check_pictures(card: Card) -> None:

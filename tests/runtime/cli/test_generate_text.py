@@ -63,6 +63,45 @@ def test_a_picture_to_start_from_changes_what_comes_out(
     assert not np.array_equal(found["half"], found["none"])
 
 
+def test_a_mask_keeps_what_is_black(text_bundle: Path, tmp_path: Path, picture: Path) -> None:
+    """The latents of it bit for bit; where all is black nothing else is left."""
+    half, black = tmp_path / "half.png", tmp_path / "black.png"
+    Image.fromarray(np.repeat(np.uint8([[0, 255]]), SIDE // 2, 1).repeat(SIDE, 0)).save(half)
+    Image.new("L", (SIDE, SIDE)).save(black)
+    start, found = ["--init-image", str(picture)], {}
+    for name, words in (
+        ("half", ["--mask", str(half)]),
+        ("black", ["--mask", str(black)]),
+        ("copy", ["--strength", "0"]),
+    ):
+        file = tmp_path / f"{name}.npz"
+        latents = ["--latents", str(file)]
+        assert generate(text_bundle, tmp_path / name, "red apple", *start, *words, *latents) == 0
+        with np.load(file) as arrays:
+            found[name] = arrays["latent"][0]
+    shown = [pixels(tmp_path / name / "red_apple-0-0.png") for name in ("black", "copy")]
+    assert np.array_equal(*shown)
+    middle = found["copy"].shape[2] // 2
+    assert np.array_equal(found["half"][..., :middle], found["copy"][..., :middle])
+    assert np.abs(found["half"] - found["copy"])[..., middle:].min() > 0
+
+
+def test_a_prompt_by_the_name_of_its_encoder(text_bundle: Path, tmp_path: Path) -> None:
+    named = ["--condition", "text_encoder=red apple"]
+    for folder, words in (
+        ("plain", ["red apple"]),
+        ("other", ["pear"]),
+        ("named", ["pear", *named]),
+    ):
+        assert generate(text_bundle, tmp_path / folder, *words) == 0
+    found = {
+        folder: pixels(next((tmp_path / folder).iterdir()))
+        for folder in ("plain", "other", "named")
+    }
+    assert np.array_equal(found["named"], found["plain"])
+    assert not np.array_equal(found["named"], found["other"])
+
+
 def test_a_cut_prompt_is_said(
     text_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,7 +127,12 @@ def test_the_report_counts_every_picture(
     [
         (["--strength", "0.5"], "--init-image"),
         (["--init-image", "missing.png"], "missing.png"),
-        (["--init-image", "{start}", "--strength", "0"], "strength"),
+        (["--init-image", "{start}", "--strength", "-0.1"], "strength"),
+        (["--mask", "{start}"], "--mask needs --init-image"),
+        (["--init-image", "{start}", "--mask", "missing.png"], "missing.png"),
+        (["--init-image", "{start}", "--mask", "{wide}"], "one value for each pixel"),
+        (["--condition", "crop_top=1"], "crop_top"),
+        (["--condition", "crop_top"], "write NAME=VALUE"),
         (["--init-image", "{start}", "--strength", "1.5"], "strength"),
         (["--init-image", "{cut}"], "truncated"),
         (["--init-image", "{wide}"], "64"),
