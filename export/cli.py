@@ -36,7 +36,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="where the engine will run; may be repeated (default: onnxruntime)",
     )
     parser.add_argument(
-        "--size", type=_size, metavar="HxW", help="pixels of a picture (default: as trained)"
+        "--size",
+        action="append",
+        type=_size,
+        default=[],
+        metavar="HxW",
+        help="pixels of a picture (default: as trained); may be repeated, the first is the default",
     )
     parser.add_argument(
         "--tile",
@@ -66,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     card = None if arguments.card is None else read_card(arguments.card)
     targets = tuple(arguments.target or TARGETS[:1])
-    options = CompileOptions(targets, arguments.size, arguments.tile, tuple(arguments.lora))
+    options = CompileOptions(targets, tuple(arguments.size), arguments.tile, tuple(arguments.lora))
     with _Display(sys.stderr.isatty()) as display:
         compiled = compile_bundle(
             arguments.model, arguments.out, card=card, options=options, progress=display.show

@@ -46,7 +46,7 @@ def compile_bundle(
             torch module.
         out: the bundle's folder: new, empty, or an older bundle, which stays until the end.
         card: needed for an ONNX file and a torch module; replaces a folder's own.
-        options: targets, by default ONNX Runtime; size, tile and LoRAs of a diffusers folder.
+        options: targets, by default ONNX Runtime; sizes, tile and LoRAs of a diffusers folder.
         progress: called when a phase begins and when all is done.
 
     Returns:
@@ -161,10 +161,10 @@ def _module_source(model: object, card: Card | None) -> ModelSource:
 
 
 def _refuse_choices(options: CompileOptions) -> None:
-    if options.size is not None or options.tile is not None:
+    if options.sizes or options.tile is not None:
         raise InvalidInput(
-            "size and tile can be chosen for a diffusers folder; any other model has the size that "
-            "its card says. Leave them out."
+            "sizes and tile can be chosen for a diffusers folder; any other model has the sizes "
+            "that its card says. Leave them out."
         )
     if options.loras:
         raise InvalidInput(

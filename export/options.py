@@ -23,19 +23,19 @@ class CompileOptions:
 
     Args:
         targets: names out of `TARGETS`, at least one, each once.
-        size: (height, width) of pictures in pixels, where the model can be compiled for several;
-            by default the one it was trained at.
-        tile: (height, width) of the latents that a decoder takes at once; by default the whole
-            latent, at most 64.
+        sizes: (height, width) of pictures in pixels that one bundle serves, the default first,
+            where the model can be compiled for several; by default the one it was trained at.
+        tile: (height, width) of the largest latents that a decoder takes at once; by default the
+            whole latent, at most 64.
         loras: LoRA files that are merged into the model.
 
     Raises:
-        InvalidInput: an unknown, repeated or missing target, a size that is none, or a LoRA that
-            is not a `Lora`.
+        InvalidInput: an unknown, repeated or missing target, a size that is none or repeated, or a
+            LoRA that is not a `Lora`.
     """
 
     targets: tuple[str, ...] = ("onnxruntime",)
-    size: tuple[int, int] | None = None
+    sizes: tuple[tuple[int, int], ...] = ()
     tile: tuple[int, int] | None = None
     loras: tuple[Lora, ...] = ()
 
@@ -45,12 +45,20 @@ class CompileOptions:
             raise InvalidInput(
                 f"targets {self.targets} must be some of {', '.join(TARGETS)}, each once."
             )
-        for name, pair in (("size", self.size), ("tile", self.tile)):
-            if pair is not None and (len(pair) != 2 or min(pair) < 1):
-                raise InvalidInput(f"{name} {pair} must be a height and a width of at least 1.")
+        for size in self.sizes:
+            _check_pair("size", size)
+        if self.tile is not None:
+            _check_pair("tile", self.tile)
+        if len(set(self.sizes)) != len(self.sizes):
+            raise InvalidInput(f"sizes {self.sizes} repeat; give each size once.")
         for lora in self.loras:
             if not isinstance(lora, Lora):
                 raise InvalidInput(f"loras holds {lora!r}; give Lora(path, weight=1.0) objects.")
+
+
+def _check_pair(name: str, pair: tuple[int, ...]) -> None:
+    if len(pair) != 2 or min(pair) < 1:
+        raise InvalidInput(f"{name} {pair!r} must be a height and a width of at least 1.")
 
 
 @dataclass(frozen=True, slots=True)

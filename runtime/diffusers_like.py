@@ -50,7 +50,8 @@ class Options(TypedDict, total=False):
 
     Args:
         image: start from this picture or latent, as image-to-image does.
-        strength: share of the steps that run from `image`, in (0, 1], default 0.8.
+        mask_image: which part of `image` is painted anew: white where it is.
+        strength: share of the steps that run from `image`, 0 to 1, default 0.8, with a mask 1.
         height: in pixels; the first compiled one when left out, as `width`.
         width: in pixels.
         num_inference_steps: N.
@@ -66,6 +67,7 @@ class Options(TypedDict, total=False):
     """
 
     image: Image | NDArray[np.floating] | NDArray[np.uint8] | None
+    mask_image: Image | NDArray[Any] | None
     strength: float
     height: int | None
     width: int | None
@@ -229,7 +231,6 @@ class Pipeline:
 def _requests(prompts: Sequence[Any], options: Options, card: Card) -> list[Request]:
     """One request per prompt."""
     first = _seed(options.get("generator"), options.get("seed"))
-    image = options.get("image")
     return [
         Request(
             Condition(prompt, options.get("negative_prompt")),
@@ -239,10 +240,18 @@ def _requests(prompts: Sequence[Any], options: Options, card: Card) -> list[Requ
             steps=options.get("num_inference_steps"),
             solver=options.get("solver"),
             guidance=_guidance(options.get("guidance_scale"), card),
-            start=None if image is None else Start(image, options.get("strength", STRENGTH)),
+            start=_start(options),
         )
         for number, prompt in enumerate(prompts)
     ]
+
+
+def _start(options: Options) -> Start | None:
+    image, mask = options.get("image"), options.get("mask_image")
+    if image is None and mask is None:
+        return None
+    strength = options.get("strength", STRENGTH if mask is None else None)
+    return Start(image, strength, mask=mask)
 
 
 def _seed(generator: object, seed: int | None) -> int:

@@ -59,6 +59,7 @@ def write_card(material: Material, sampling: Sampling, recipe: Recipe) -> Card:
         picture=recipe.picture,
         texts=recipe.texts,
         autoencoder=recipe.autoencoder,
+        further=recipe.layouts[1:],
     )
 
 

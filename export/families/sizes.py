@@ -25,7 +25,7 @@ class Sizes:
 
     Args:
         latents: of the state, in its own positions; the first is the default.
-        tile: of what decoder and encoder take, in latent positions.
+        tile: the largest that decoder and encoder take, in latent positions.
         factor: pixels per latent position; 1 for models of pixels.
     """
 
@@ -60,16 +60,12 @@ def find_sizes(trained: Size, factor: int, options: CompileOptions, *, multiple:
     Raises:
         InvalidInput: a size that cannot be divided, or a tile larger than the latent.
     """
-    latents = tuple(_latent(size, factor, multiple) for size in _asked(options)) or (trained,)
+    latents = tuple(_latent(size, factor, multiple) for size in options.sizes) or (trained,)
     largest = (max(size[0] for size in latents), max(size[1] for size in latents))
     chosen = options.tile or (min(largest[0], LARGEST_TILE), min(largest[1], LARGEST_TILE))
     if min(chosen) < 1 or chosen[0] > largest[0] or chosen[1] > largest[1]:
         raise InvalidInput(f"a tile of {chosen} does not lie in a latent of {largest} positions.")
     return Sizes(latents, chosen, factor)
-
-
-def _asked(options: CompileOptions) -> tuple[Size, ...]:
-    return () if options.size is None else (options.size,)
 
 
 def _latent(size: Size, factor: int, multiple: int) -> Size:

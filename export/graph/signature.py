@@ -21,6 +21,7 @@ from denoisert.runtime.bundle.condition import TOKEN_IDS, TextEncoder
 from denoisert.runtime.bundle.picture import Autoencoder, Picture
 from denoisert.runtime.bundle.sizes import (
     coder_sizes,
+    condition_dims,
     picture_dims,
     state_dims,
     state_sizes,
@@ -121,7 +122,10 @@ def denoiser_signature(card: Card) -> Signature:
     inputs = (
         *(_state_port(part.name, axes) for part, axes in zip(parts, dims, strict=True)),
         Port(network.time, network.time_dtype, time_dims),
-        *(Port(entry.name, entry.dtype, (LANES, *entry.shape)) for entry in card.conditions),
+        *(
+            Port(entry.name, entry.dtype, (LANES, *condition_dims(card, entry)))
+            for entry in card.conditions
+        ),
         *(Port(name, STATE_DTYPE, (LANES,)) for name in network.scalars),
     )
     outputs = tuple(

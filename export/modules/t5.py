@@ -43,12 +43,13 @@ class T5Text(nn.Module):
 
     def __init__(self, network: nn.Module, tokens: int, outputs: Sequence[str] = (STATES,)) -> None:
         super().__init__()
-        self.encoder: Any = network.encoder
+        encoder: Any = network.encoder
+        self.encoder = encoder
         self.outputs = tuple(outputs)
-        self.readings = readings_of(outputs, len(self.encoder.block))
+        self.readings = readings_of(outputs, len(encoder.block))
         if {POOLED, PROJECTION} & set(outputs):
             raise InvalidInput(f"T5 has states only, not {', '.join(outputs)}.")
-        first = self.encoder.block[0].layer[0].SelfAttention
+        first = encoder.block[0].layer[0].SelfAttention
         buckets = distance_buckets(
             tokens, first.relative_attention_num_buckets, first.relative_attention_max_distance
         )

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import torch
 from torch import Tensor
 
 from denoisert.runtime.errors import InvalidInput
@@ -78,7 +79,7 @@ def readings_of(names: Sequence[str], layers: int) -> dict[str, Reading]:
 
 def split_heads(rows: Tensor, heads: int) -> Tensor:
     """(B, L, heads width) -> (B, heads, L, width)."""
-    return rows.unflatten(2, (heads, -1)).transpose(1, 2)
+    return torch.unflatten(rows, 2, (heads, -1)).transpose(1, 2)
 
 
 def merge_heads(heads: Tensor) -> Tensor:

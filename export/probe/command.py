@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from denoisert.export.probe.source import Source
 
 FIRST_SIGMA, LAST_SIGMA = 14.6, 0.03
+STEPS = 20
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +33,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="scheduler_config.json of diffusers, its folder, or FILE.py:NAME, a scheduler class "
         "or a function sample(model, x, sigmas)",
     )
-    parser.add_argument("--steps", type=int, default=20, help="steps (default: 20)")
+    parser.add_argument("--steps", type=int, help=f"steps (default: {STEPS}, or --sigmas' own)")
     parser.add_argument(
         "--sigmas",
         type=_numbers,
@@ -63,14 +64,25 @@ def run(arguments: argparse.Namespace) -> int:
     from denoisert.export.probe.check import rounding
     from denoisert.export.probe.probe import SEED, probe_source
 
-    if arguments.steps < 1:
-        raise InvalidInput(f"--steps {arguments.steps} must be at least 1.")
+    _check(arguments)
     source = _source(arguments)
     probed = probe_source(source, start=Start.SOURCE if arguments.inverse else Start.NOISE)
     single = rounding(source, probed.pinned, probed.start, SEED)
     for line in summarise(probed, single):
         print(line)
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse numbers that do not belong together."""
+    steps, sigmas = arguments.steps, arguments.sigmas
+    if steps is not None and steps < 1:
+        raise InvalidInput(f"--steps {steps} must be at least 1.")
+    if None not in (steps, sigmas) and len(sigmas) != steps + 1:
+        raise InvalidInput(
+            f"--steps {steps} and {len(sigmas)} --sigmas, which make {len(sigmas) - 1} steps. "
+            f"Leave --steps out, or give {steps + 1} levels."
+        )
 
 
 def summarise(probed: Probed, single: float) -> list[str]:
@@ -102,12 +114,17 @@ def _source(arguments: argparse.Namespace) -> Source:
     options = dict(arguments.option)
     kind, config = _named(arguments.sampler)
     if not hasattr(kind, "step") and not hasattr(kind, "set_timesteps"):
-        sigmas = arguments.sigmas or _even(arguments.steps)
+        sigmas = arguments.sigmas or _even(arguments.steps or STEPS)
         return FunctionSource(kind, sigmas, options)
+    if arguments.sigmas:
+        raise InvalidInput(
+            f"--sigmas are a function's, and {arguments.sampler} is a scheduler, which has its own "
+            "levels. Leave them out, or change its configuration."
+        )
 
     def build() -> object:
         scheduler = kind.from_config(config) if config else kind()
-        scheduler.set_timesteps(arguments.steps)
+        scheduler.set_timesteps(arguments.steps or STEPS)
         return scheduler
 
     return SchedulerSource(build, options)

@@ -18,6 +18,7 @@ import torch
 
 from denoisert.export.probe.convention import Convention
 from denoisert.export.probe.source import Marks, Network
+from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Point
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.schedules import NoiseSchedule
@@ -45,6 +46,20 @@ class FunctionSource:
     schedule: NoiseSchedule | None = None
     _levels: list[float] = field(default_factory=list, init=False, repr=False)
     _steps: list[int] = field(default_factory=list, init=False, repr=False)
+
+    def check_falling(self) -> None:
+        """Refuse levels that lead nowhere.
+
+        Raises:
+            InvalidInput: fewer than two, infinite, negative, or a level not below the one before.
+        """
+        levels = np.asarray(self.sigmas, np.float64)
+        is_falling = len(levels) > 1 and np.isfinite(levels).all() and np.all(np.diff(levels) < 0)
+        if not (is_falling and levels[-1] >= 0.0):
+            raise InvalidInput(
+                f"sigmas {[float(f'{level:.6g}') for level in levels]} have to fall from step to "
+                "step: at least two, finite, the last of them 0 or more, such as 14.6, 3, 0.5, 0."
+            )
 
     @property
     def name(self) -> str:

@@ -75,13 +75,15 @@ def probe_function(
         schedule: of the network that will be asked; None: x = x0 + sigma eps, told sigma.
 
     Returns, raises:
-        As `probe_scheduler`.
+        As `probe_scheduler`; InvalidInput for sigmas that do not fall.
     """
     return probe_source(FunctionSource(sample, sigmas, dict(options or {}), schedule))
 
 
 def probe_source(source: Source, *, start: Start = Start.NOISE) -> Probed:
     """Import any source; see `probe_scheduler`."""
+    if isinstance(source, FunctionSource) and start is Start.NOISE:
+        source.check_falling()
     if not isinstance(source, SchedulerSource):
         return _plain(source, start)
     choices = [] if _is_linear(source) else _operations(source.made())

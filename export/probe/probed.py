@@ -10,6 +10,7 @@ import numpy as np
 
 from denoisert.export.probe.canonical import Start
 from denoisert.export.probe.convention import Convention
+from denoisert.export.probe.visited import Visited
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.grid import Grid, Point
 from denoisert.runtime.sampling.rows import Rows
@@ -100,6 +101,16 @@ class Probed:
         alpha, sigma, times = (np.array([point[i] for point in ends]) for i in range(3))
         return Grid(alpha, sigma, times, float(sigma[0]))
 
+    @property
+    def schedule(self) -> Visited:
+        """Where its steps lie, for Request(solver=probed, schedule=probed.schedule).
+
+        Raises:
+            InvalidInput: the noise does not fall, as in an inversion.
+        """
+        _ = self.grid
+        return Visited(tuple(point[:3] for point in self.points))
+
     def rows(self, grid: Grid | None = None) -> Rows:
         """The rows, on the schedule of the probe and no other.
 
@@ -125,5 +136,6 @@ class Probed:
                 raise InvalidInput(
                     f"{self.name} was probed on another schedule: step {step} starts at (alpha, "
                     f"sigma, time) = {tuple(pair[0].tolist())}, in the grid at "
-                    f"{tuple(pair[1].tolist())}. Take its own, `probed.grid`."
+                    f"{tuple(pair[1].tolist())}. Take its own: "
+                    "Request(solver=probed, schedule=probed.schedule)."
                 )

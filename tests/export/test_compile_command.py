@@ -149,7 +149,7 @@ def test_the_verb_takes_model_card_and_targets() -> None:
     parser = argparse.ArgumentParser()
     add(parser.add_subparsers())
     words = ["compile", "m", "-o", "o.bundle", "--target", "onnxruntime", "--card", "c.json"]
-    parsed = parser.parse_args([*words, "--size", "512x768", "--tile", "32"])
+    parsed = parser.parse_args([*words, "--size", "512x768", "--size", "64", "--tile", "32"])
     assert (parsed.model, parsed.out) == ("m", Path("o.bundle"))
     assert (parsed.target, parsed.card) == (["onnxruntime"], Path("c.json"))
-    assert (parsed.size, parsed.tile) == ((512, 768), (32, 32))
+    assert (parsed.size, parsed.tile) == ([(512, 768), (64, 64)], (32, 32))

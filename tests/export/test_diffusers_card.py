@@ -73,6 +73,10 @@ def card_of(folder: Folder, tokens: Tokens = TOKENS, **material: object) -> Card
     return family_of(folder.class_name).card(given, SAMPLING)
 
 
+def sizes_of(size: tuple[int, int] | None) -> tuple[tuple[int, int], ...]:
+    return () if size is None else (size,)
+
+
 def scheduled(folder: Folder, class_name: str, **config: object) -> Folder:
     """The folder with another scheduler."""
     scheduler = replace(folder.components["scheduler"], class_name=class_name, config=config)
@@ -175,10 +179,18 @@ def test_incomplete_names_of_classes_are_left_out(names: object) -> None:
     ],
 )
 def test_sizes_and_tiles(size, tile, latent: tuple[int, int], chosen: tuple[int, int]) -> None:
-    card = card_of(folder_of(), options=CompileOptions(size=size, tile=tile))
+    card = card_of(folder_of(), options=CompileOptions(sizes=sizes_of(size), tile=tile))
     assert card.layout.parts[0].shape[1:] == latent
     assert card.autoencoder is not None
     assert (card.autoencoder.tile, card.autoencoder.factor) == (chosen, 4)
+
+
+def test_several_sizes_are_layouts_of_one_card() -> None:
+    options = CompileOptions(sizes=((32, 32), (64, 16)))
+    card = card_of(folder_of(), options=options)
+    assert [layout.parts[0].shape for layout in card.layouts] == [(4, 8, 8), (4, 16, 4)]
+    assert card.autoencoder is not None
+    assert card.autoencoder.tile == (16, 8), "as large as any of them"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +206,7 @@ def test_sizes_and_tiles(size, tile, latent: tuple[int, int], chosen: tuple[int,
 )
 def test_sizes_that_cannot_be_are_refused(size, tile, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
-        card_of(folder_of(), options=CompileOptions(size=size, tile=tile))
+        card_of(folder_of(), options=CompileOptions(sizes=sizes_of(size), tile=tile))
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_zoo_model_may_be_a_diffusers_folder(
 
 
 def test_size_and_tile_change_the_card(tiny_text_folder: Path) -> None:
-    options = CompileOptions(size=(64, 48), tile=(8, 4))
+    options = CompileOptions(sizes=((64, 48),), tile=(8, 4))
     card = find_source(tiny_text_folder, None, options).card
     assert card.layout.parts[0].shape == (4, 16, 12)
     assert card.autoencoder is not None
@@ -96,19 +96,26 @@ def test_a_card_from_the_caller_replaces_the_folder_s(tiny_text_folder: Path) ->
 
 
 @pytest.mark.parametrize(
-    "options", [CompileOptions(size=(64, 64)), CompileOptions(tile=(4, 4))], ids=["size", "tile"]
+    "options",
+    [CompileOptions(sizes=((64, 64),)), CompileOptions(tile=(4, 4))],
+    ids=["sizes", "tile"],
 )
 @pytest.mark.parametrize("model", ["digits", ConvDenoiser()], ids=["zoo", "module"])
 def test_other_models_have_one_size(model: object, options: CompileOptions, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="size and tile can be chosen for a diffusers folder"):
+    with pytest.raises(InvalidInput, match="sizes and tile can be chosen for a diffusers folder"):
         compile_bundle(model, tmp_path / "a.bundle", card=card_of(), options=options)
+
+
+def test_a_size_twice_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="give each size once"):
+        CompileOptions(sizes=((8, 8), (16, 8), (8, 8)))
 
 
 @pytest.mark.parametrize("pair", [(0, 8), (8, -1), (8,), (1, 2, 3)])
 @pytest.mark.parametrize("name", ["size", "tile"])
 def test_sizes_are_checked_when_options_are_made(name: str, pair: tuple[int, ...]) -> None:
     with pytest.raises(InvalidInput, match=f"{name} .* must be a height and a width"):
-        CompileOptions(**{name: pair})
+        CompileOptions(**({"tile": pair} if name == "tile" else {"sizes": (pair,)}))
 
 
 def test_the_key_needs_no_torch(tiny_text_folder: Path) -> None:

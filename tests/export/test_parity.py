@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,9 +17,12 @@ from denoisert.export.parity import (
 )
 from denoisert.runtime.engines.engine import Port
 from denoisert.runtime.errors import ParityError
+from denoisert.runtime.layout import Part, StateLayout
 from tests.export.networks import card_of
 
 SIGNATURE = denoiser_signature(card_of())
+WIDE = StateLayout((Part("latent", (2, 6, 10)),))
+SIZED = denoiser_signature(replace(card_of(), further=(WIDE,)))
 PORTS = SIGNATURE.inputs
 
 Arrays = dict[str, np.ndarray]
@@ -123,3 +128,31 @@ def test_an_output_of_zeros_is_named() -> None:
 def test_relative_error(found: list[float], reference: list[float], error: float) -> None:
     result = relative_error(np.array(found, np.float32), np.array(reference, np.float32))
     assert result == pytest.approx(error)
+
+
+def test_every_size_is_tried() -> None:
+    trials = draw_trials(SIZED, SIZED.inputs, network, generator())
+    shapes = [trial.inputs["latent"].shape for trial in trials]
+    assert shapes == [*((lanes, 2, 6, 6) for lanes in MORE), (1, 2, 6, 10)]
+
+
+def test_a_graph_that_is_wrong_at_one_size_is_refused() -> None:
+    trials = draw_trials(SIZED, SIZED.inputs, network, generator())
+
+    def narrow(inputs: Arrays) -> Arrays:
+        value = network(inputs)["velocity"]
+        return {"velocity": value if value.shape[-1] == 6 else value * 1.01}
+
+    with pytest.raises(ParityError, match="'velocity'"):
+        measure("denoiser", "graph", trials, narrow)
+
+
+def test_dead_inputs_are_looked_for_at_the_default_size() -> None:
+    seen = []
+
+    def spied(inputs: Arrays) -> Arrays:
+        seen.append(inputs["latent"].shape[2:])
+        return {"velocity": network(inputs)["velocity"] + 0 * inputs["time"].sum()}
+
+    assert not list(find_dead_inputs(SIZED, SIZED.inputs, spied, generator()))
+    assert set(seen) == {(6, 6)}

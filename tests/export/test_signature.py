@@ -23,7 +23,7 @@ from denoisert.runtime.bundle.condition import ConditionInput, Source, TextEncod
 from denoisert.runtime.bundle.picture import Autoencoder, Picture
 from denoisert.runtime.engines.engine import Port
 from denoisert.runtime.errors import InvalidInput
-from denoisert.runtime.layout import Part
+from denoisert.runtime.layout import Part, StateLayout
 from tests.export.networks import TWO_PARTS_CARD, card_of
 
 TEXT = TextEncoder("words", "tokenizers/words.json", 6, (1,), (2,), 0)
@@ -135,3 +135,49 @@ def test_only_sliced_outputs_may_have_more_channels(channels: int) -> None:
     check_ports(signature, signature.inputs, signature.outputs)
     with pytest.raises(InvalidInput, match=r"'picture' has shape .* the card reads \('lanes', 3"):
         check_ports(signature, signature.inputs, (other,))
+
+
+def sized_card() -> Card:
+    """A card of latents (4, 6, 8), (4, 6, 4) and (4, 3, 4), decoded in tiles of at most (3, 4)."""
+    card = text_card()
+    (part, *_) = card.layout.parts
+    further = (StateLayout((dataclasses.replace(part, shape=(4, *size)),)) for size in LESS)
+    return dataclasses.replace(card, further=tuple(further))
+
+
+LESS = ((6, 4), (2, 4))
+
+
+def test_axes_on_which_layouts_differ_have_names() -> None:
+    signature = denoiser_signature(sized_card())
+    assert signature.inputs[0].dims == (LANES, 4, "height", "width")
+    assert signature.outputs[0].dims == (LANES, 4, "height", "width")
+    assert signature.sizes == (
+        {"height": 6, "width": 8},
+        {"height": 6, "width": 4},
+        {"height": 2, "width": 4},
+    )
+    assert denoiser_signature(text_card()).sizes == ({},)
+
+
+def test_coders_vary_up_to_their_tile() -> None:
+    signature = decoder_signature(sized_card())
+    assert signature.inputs[0].dims == (LANES, 4, "height", 4)
+    assert signature.outputs[0].dims == (LANES, 3, "picture_height", 32)
+    assert signature.sizes == (
+        {"height": 3, "picture_height": 24},
+        {"height": 2, "picture_height": 16},
+    )
+    assert encoder_signature(sized_card()).sizes == signature.sizes
+
+
+def test_a_signature_at_a_size_is_one_of_that_size() -> None:
+    for signature in (denoiser_signature(sized_card()), encoder_signature(sized_card())):
+        for sizes in signature.sizes:
+            fixed = signature.at(sizes)
+            assert not any(port.open_axes for port in (*fixed.inputs, *fixed.outputs))
+            drawn = fixed.draw(3, np.random.default_rng(0))
+            again = signature.draw(3, np.random.default_rng(0), sizes)
+            for port in fixed.inputs:
+                assert drawn[port.name].shape == port.shape(3)
+                np.testing.assert_array_equal(drawn[port.name], again[port.name])

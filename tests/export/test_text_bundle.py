@@ -176,7 +176,7 @@ def test_the_readout_is_that_of_the_decoder(bundle: Bundle) -> None:
 
 @pytest.mark.slow
 def test_another_size_with_tiles(tiny_text_folder: Path, tmp_path: Path, pipe: Any) -> None:
-    options = CompileOptions(size=(36, 64), tile=(6, 8))
+    options = CompileOptions(sizes=((36, 64),), tile=(6, 8))
     compiled = compile_bundle(tiny_text_folder, tmp_path / "a.bundle", options=options)
     assert {figure.component for figure in compiled.parity} == set(COMPONENTS)
     bundle = Bundle.open(compiled.path)

@@ -207,3 +207,20 @@ def test_a_scheduler_is_not_assigned_but_passed(pipe):
         pipe(3, scheduler="euler")
     with pytest.raises(InvalidInput, match="output_type 'jpg' is unknown"):
         pipe(3, output_type="jpg")
+
+
+def test_a_mask_paints_a_part_of_the_image_anew(pipe):
+    source = asked(pipe, condition=7, seed=2, steps=4).latents["latent"][0]
+    mask = np.zeros((16, 16), bool)
+    mask[:, 8:] = True
+    call = {"image": source, "seed": 5, "num_inference_steps": 6, "output_type": "latent"}
+    found = pipe(3, mask_image=Image.fromarray(mask), **call).images[0]
+    start = Start(source, mask=mask)
+    wanted = asked(pipe, condition=3, seed=5, steps=6, start=start).latents["latent"][0]
+    assert np.array_equal(found, wanted)
+    assert np.array_equal(found[..., :8], source[..., :8])
+    assert not np.array_equal(found[..., 8:], source[..., 8:])
+    half = pipe(3, mask_image=mask, strength=0.5, **call).images[0]
+    assert not np.array_equal(half[..., 8:], found[..., 8:])
+    with pytest.raises(InvalidInput, match="a mask without a clean picture"):
+        pipe(3, mask_image=mask)

@@ -4,8 +4,8 @@
   `merges.txt` and `special_tokens_map.json` (CLIP) or `spiece.model` beside `tokenizer.json` (T5).
 - It calls the type of the weights `torch_dtype`, as all did before transformers 4.56.
 - transformers 4 writes the weights of a CLIPTextModel below `text_model.`, and 5 does not.
-- The first folders have the numbers of CLIP's positions among its weights, names of their own for an
-  autoencoder's attention, and configurations without all the keys that came later.
+- The first folders have the numbers of CLIP's positions among its weights, names of their own for
+  an autoencoder's attention, and configurations without all the keys that came later.
 """
 
 import inspect

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from tests.export.diffusers_folder.clip import END, START
-from tests.export.diffusers_tiny import redrawn
+from tests.export.diffusers_tiny import VAE, redrawn
 from tests.export.families.tokenizers import TOKENS, trained_pairs
 
 WIDTH = 32
@@ -29,16 +29,6 @@ T5_ROWS = 256
 GAIN = 1.25
 """Standard deviation of a layer's output for inputs of unit variance."""
 
-VAE = {
-    "sample_size": 32,
-    "block_out_channels": (16, 32, 32),
-    "down_block_types": ("DownEncoderBlock2D",) * 3,
-    "up_block_types": ("UpDecoderBlock2D",) * 3,
-    "layers_per_block": 1,
-    "norm_num_groups": 8,
-    "latent_channels": 4,
-    "scaling_factor": 0.6,
-}
 SHIFTED = {
     "latent_channels": 16,
     "scaling_factor": 0.8,

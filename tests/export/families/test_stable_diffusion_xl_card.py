@@ -204,5 +204,5 @@ def test_a_refiner_that_does_not_say_so() -> None:
 
 def test_the_size_asked_for() -> None:
     given = material()
-    asked = replace(given, options=CompileOptions(size=(512, 768)))
+    asked = replace(given, options=CompileOptions(sizes=((512, 768),)))
     assert card_of(asked).layout.parts[0].shape == (4, 64, 96)

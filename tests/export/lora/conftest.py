@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from diffusers.utils import logging as diffusers_logging
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
-from tests.export.lora.drawn import Drawn, draw, is_text
+from denoisert.export.lora.lora import Lora
+from denoisert.export.lora.merge import merge
+from denoisert.runtime.errors import ExportError
+from tests.export.lora.drawn import Drawn, draw, is_text, layer, saved
 
 NAMES = ("unet", "text_encoder")
 
@@ -28,15 +32,12 @@ def without_bars() -> Iterator[None]:
         logging.enable_progress_bar()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def networks(tiny_text_folder: Path) -> Callable[[], Networks]:
     """Fresh networks of the tiny folder."""
-
-    def load() -> Networks:
-        pipe = StableDiffusionPipeline.from_pretrained(tiny_text_folder, dtype=torch.float32)
-        return {name: getattr(pipe, name).requires_grad_(False) for name in NAMES}
-
-    return load
+    pipe = StableDiffusionPipeline.from_pretrained(tiny_text_folder, dtype=torch.float32)
+    loaded = {name: getattr(pipe, name).requires_grad_(False) for name in NAMES}
+    return lambda: deepcopy(loaded)
 
 
 @pytest.fixture
@@ -63,3 +64,20 @@ def drawn_unet(networks: Callable[[], Networks]) -> Drawn:
 @pytest.fixture
 def drawn_text(networks: Callable[[], Networks]) -> Drawn:
     return draw(networks()["text_encoder"], 2, rank=2, keep=is_text)
+
+
+@pytest.fixture
+def refused(networks: Callable[[], Networks], tmp_path: Path) -> Callable[..., str]:
+    """The error of a file beside a good one; the networks stay as they were."""
+
+    def find(tensors: Mapping[str, torch.Tensor], **metadata: str) -> str:
+        good = saved(tmp_path, "good", layer())
+        bad = saved(tmp_path, "bad", tensors, **metadata)
+        found, base = networks(), networks()
+        with pytest.raises(ExportError, match=r"bad\.safetensors|bad") as caught:
+            merge(found, [Lora(good), Lora(bad)])
+        for name in NAMES:
+            assert all(map(torch.equal, *(n[name].state_dict().values() for n in (found, base))))
+        return str(caught.value)
+
+    return find

@@ -100,3 +100,17 @@ def by_hand(network: nn.Module, drawn: Drawn, scale: Callable[[int], float]) -> 
         )
         found[name] = found[name] + scale(number) * outer.reshape(found[name].shape)
     return found
+
+
+STEM = "lora_unet_mid_block_attentions_0_proj_in"
+"""A 1x1 convolution of the tiny UNet, (64, 64), as kohya names it."""
+
+
+def layer(
+    stem: str = STEM, *, rank: int = 2, inputs: int = 64, outputs: int = 64
+) -> dict[str, torch.Tensor]:
+    """One layer of ones."""
+    return {
+        f"{stem}.lora_down.weight": torch.ones(rank, inputs, 1, 1),
+        f"{stem}.lora_up.weight": torch.ones(outputs, rank, 1, 1),
+    }

@@ -19,16 +19,13 @@ from denoisert.export.lora.lora import read_lora
 from denoisert.export.lora.record import name_with
 from denoisert.export.sources.diffusers.source import DiffusersFolder
 from denoisert.runtime.errors import ExportError, InvalidInput
-from tests.export.lora.drawn import saved
+from tests.export.lora.drawn import layer, saved
 from tests.export.networks import ConvDenoiser, card_of
-
-STEM = "lora_unet_mid_block_attentions_0_proj_in"
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    tensors = {"down": torch.ones(2, 64, 1, 1), "up": torch.ones(64, 2, 1, 1)}
-    return saved(tmp_path, "style", {f"{STEM}.lora_{k}.weight": v for k, v in tensors.items()})
+    return saved(tmp_path, "style", layer())
 
 
 @pytest.mark.parametrize(

@@ -2,51 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from denoisert.export.lora.file import open_lora
 from denoisert.export.lora.lora import Lora
 from denoisert.export.lora.merge import merge
 from denoisert.runtime.errors import ExportError
-from tests.export.lora.conftest import NAMES, Networks
-from tests.export.lora.drawn import Drawn, draw, kohya, peft, saved
+from tests.export.lora.conftest import Networks
+from tests.export.lora.drawn import STEM, Drawn, draw, kohya, layer, peft, saved
 
 PATH = "mid_block.attentions.0.proj_in"
-STEM = "lora_unet_mid_block_attentions_0_proj_in"
-
 Tensors = dict[str, torch.Tensor]
-
-
-def layer(stem: str = STEM, rank: int = 2, inputs: int = 64, outputs: int = 64) -> Tensors:
-    return {
-        f"{stem}.lora_down.weight": torch.ones(rank, inputs, 1, 1),
-        f"{stem}.lora_up.weight": torch.ones(outputs, rank, 1, 1),
-    }
-
-
-@pytest.fixture
-def refused(networks: Callable[[], Networks], tmp_path: Path) -> Callable[..., str]:
-    """The error of a file beside a good one; the networks stay as they were."""
-
-    def find(tensors: Mapping[str, torch.Tensor], **metadata: str) -> str:
-        good = saved(tmp_path, "good", layer())
-        bad = saved(tmp_path, "bad", tensors, **metadata)
-        found, base = networks(), networks()
-        with pytest.raises(ExportError, match=r"bad\.safetensors|bad") as caught:
-            merge(found, [Lora(good), Lora(bad)])
-        for name in NAMES:
-            assert all(map(torch.equal, *(n[name].state_dict().values() for n in (found, base))))
-        return str(caught.value)
-
-    return find
 
 
 def test_the_layer_of_these_tests_is_merged(
@@ -178,122 +147,6 @@ def test_numbers_that_are_not_finite(networks: Callable[[], Networks], tmp_path:
     with pytest.raises(ExportError, match="not finite") as caught:
         merge(networks(), [Lora(saved(tmp_path, "bad", tensors))])
     assert DOWN in str(caught.value)
-
-
-CONFIGS = [
-    ({"use_dora": True}, "use_dora"),
-    ({"lora_bias": True}, "lora_bias"),
-    ({"fan_in_fan_out": True}, "fan_in_fan_out"),
-    ({"modules_to_save": ["conv_in"]}, "modules_to_save"),
-    ({"a_field_of_tomorrow": 3}, "a_field_of_tomorrow"),
-    ({"bias": "all"}, "bias 'all'"),
-    ({"init_lora_weights": "pissa_niter_4"}, "pissa_niter_4"),
-    ({"peft_type": "LOHA"}, "LOHA"),
-    ({"lora_alpha": 0}, "above 0"),
-    ({"lora_alpha": None}, "above 0"),
-    ({"lora_alpha": True}, "above 0"),
-    ({"alpha_pattern": {"(a+)+$": 2}}, "alpha_pattern"),
-    ({"alpha_pattern": {"conv_in": "2"}}, "alpha_pattern"),
-    ({"alpha_pattern": [1]}, "alpha_pattern"),
-]
-
-
-@pytest.mark.parametrize(("fields", "expected"), CONFIGS)
-def test_a_configuration_that_asks_for_more(
-    refused: Callable[..., str], fields: dict[str, object], expected: str
-) -> None:
-    packed = {f"unet.{key}": value for key, value in ({"lora_alpha": 2} | fields).items()}
-    assert expected in refused(layer(), lora_adapter_metadata=json.dumps(packed))
-
-
-@pytest.mark.parametrize(("fields", "expected"), CONFIGS)
-def test_a_configuration_beside_a_file_of_peft(
-    tmp_path: Path, fields: dict[str, object], expected: str
-) -> None:
-    path = saved(tmp_path, "adapter_model", layer())
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 2} | fields))
-    with pytest.raises(ExportError) as caught:
-        open_lora(Lora(path))
-    assert expected in str(caught.value)
-
-
-@pytest.mark.parametrize("text", ["[1]", "{", '{"lora_alpha": NaN}', '{"a": 1, "a": 2}'])
-def test_a_configuration_that_is_no_object(refused: Callable[..., str], text: str) -> None:
-    assert "Save the LoRA again" in refused(layer(), lora_adapter_metadata=text)
-
-
-def test_two_things_that_scale(refused: Callable[..., str]) -> None:
-    tensors = {**layer(), f"{STEM}.alpha": torch.tensor(2.0)}
-    text = refused(tensors, lora_adapter_metadata=json.dumps({"unet.lora_alpha": 2}))
-    assert f"{STEM}.alpha" in text
-    assert "which of them scales" in text
-
-
-@pytest.mark.parametrize("name", ["style.pt", "style.ckpt", "style.BIN"])
-def test_pickles(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"\x80\x04.")
-    with pytest.raises(ExportError, match="pickled"):
-        open_lora(Lora(tmp_path / name))
-
-
-def test_places_that_are_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="No such file"):
-        open_lora(Lora(tmp_path / "none.safetensors"))
-    saved(tmp_path, "inside", layer())
-    with pytest.raises(ExportError, match=r"is a folder; give one file in it: inside\.safetensors"):
-        open_lora(Lora(tmp_path))
-    os.mkfifo(tmp_path / "pipe.safetensors")
-    with pytest.raises(ExportError, match="no regular file"):
-        open_lora(Lora(tmp_path / "pipe.safetensors"))
-
-
-def lie(path: Path, change: Callable[[dict[str, dict[str, object]]], object]) -> None:
-    """Rewrite a header, without touching the data."""
-    content = path.read_bytes()
-    (length,) = struct.unpack("<Q", content[:8])
-    header = json.loads(content[8 : 8 + length])
-    change(header)
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda header: header[DOWN].update(shape=[2, 640, 1, 1]),
-        lambda header: header[DOWN].update(data_offsets=[0, 2**40]),
-        lambda header: header[DOWN].update(dtype="F64"),
-        lambda header: header.pop(DOWN),
-    ],
-)
-def test_headers_that_lie(tmp_path: Path, change: Callable[..., object]) -> None:
-    path = saved(tmp_path, "bad", layer())
-    lie(path, change)
-    with pytest.raises(ExportError, match=r"LoRA bad\.safetensors.*Download it again"):
-        open_lora(Lora(path))
-
-
-def test_a_truncated_file(tmp_path: Path) -> None:
-    path = saved(tmp_path, "bad", layer())
-    path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(ExportError, match=r"LoRA bad\.safetensors"):
-        open_lora(Lora(path))
-
-
-def test_tensors_of_whole_numbers(tmp_path: Path) -> None:
-    path = saved(tmp_path, "bad", {key: value.to(torch.int32) for key, value in layer().items()})
-    with pytest.raises(ExportError, match="int32"):
-        open_lora(Lora(path))
-
-
-def test_no_tensors_and_endless_names(tmp_path: Path) -> None:
-    save_file({}, tmp_path / "empty.safetensors")
-    with pytest.raises(ExportError, match="0 tensors"):
-        open_lora(Lora(tmp_path / "empty.safetensors"))
-    path = saved(tmp_path, "long", layer("a" * 400))
-    with pytest.raises(ExportError, match="characters") as caught:
-        open_lora(Lora(path))
-    assert len(str(caught.value)) < 400
 
 
 def test_a_file_of_a_larger_model_with_equal_names(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from denoisert.export.modules.attention import LARGEST_HEAD, PlainAttention, use_own_attention
+from denoisert.export.modules.attention import use_own_attention
 from denoisert.export.modules.traceable import make_traceable
 from tests.export.modules.networks import CASES, Inputs
 

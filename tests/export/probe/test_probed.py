@@ -1,16 +1,22 @@
 """A probed sampler is a solver on one schedule."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from denoisert.export.probe import Probed, Start, probe_function, probe_scheduler
+from denoisert.runtime import Request
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampler import Sampler, compile_table
 from denoisert.runtime.sampling.fold import fold
-from denoisert.runtime.sampling.guidance import CFG
+from denoisert.runtime.sampling.guidance import CFG, Unguided
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.schedules import ScaledLinear, Trailing
 from tests.export.probe import samplers
 from tests.export.probe.cases import FREE, Case, Torch
+from tests.runtime.bundles import NOISE_TRAINING
+from tests.runtime.networks import perceptron
 
 SIGMAS = [10.0, 4.0, 1.5, 0.5, 0.0]
 
@@ -43,9 +49,31 @@ def test_its_own_grid(heun):
     assert heun.rows() is heun.pinned
 
 
-def test_rounded_times_are_the_same_schedule(heun):
-    from dataclasses import replace
+def test_its_own_schedule_is_one_that_a_request_takes(heun):
+    card = perceptron().card(training=replace(NOISE_TRAINING, schedule=ScaledLinear()))
+    request = Request(3, solver=heun, schedule=heun.schedule, guidance=Unguided())
+    sampler = Sampler.of(request, card)
+    assert sampler.steps == 4
+    table = compile_table(sampler, card)
+    assert table.stages == 7
+    assert table.model_time[1, 0] == heun.points[0].model_time
+    assert len({sampler, Sampler.of(request, card)}) == 1  # tables are cached by it
+    with pytest.raises(InvalidInput, match=r"probed at 4 steps, and 5 were asked"):
+        compile_table(replace(sampler, steps=5), card)
+    flow = perceptron().card()
+    with pytest.raises(InvalidInput, match=r"another path: step 0 starts at .*Flow\("):
+        compile_table(Sampler.of(request, flow), flow)
 
+
+@pytest.mark.parametrize(
+    "sigmas", [[0.5, 1.0, 4.0], [4.0, 4.0, 0.0], [4.0], [4.0, 1.0, -1.0], [float("inf"), 0.0]]
+)
+def test_levels_that_do_not_fall_are_refused(sigmas):
+    with pytest.raises(InvalidInput, match="have to fall from step to step"):
+        probe_function(samplers.heun, sigmas)
+
+
+def test_rounded_times_are_the_same_schedule(heun):
     grid = heun.grid
     single = replace(grid, alpha=grid.alpha.astype(np.float32).astype(float))
     assert heun.rows(single) is heun.pinned
@@ -59,13 +87,13 @@ def test_another_number_of_steps_is_refused(heun):
 
 
 def test_another_schedule_of_as_many_steps_is_refused(heun):
-    with pytest.raises(InvalidInput, match=r"another schedule: step 0 starts at .*probed\.grid"):
+    with pytest.raises(
+        InvalidInput, match=r"another schedule: step 0 starts at .*schedule=probed\.schedule"
+    ):
         heun.rows(Trailing().grid(ScaledLinear(), 4))
 
 
 def test_another_time_alone_is_refused(heun):
-    from dataclasses import replace
-
     times = heun.grid.model_time + 1.0
     with pytest.raises(InvalidInput, match=r"step 0 starts at"):
         heun.rows(replace(heun.grid, model_time=times))

@@ -116,7 +116,10 @@ def test_a_bundle_is_compared_with_many_steps_of_its_best_solver(tmp_path, capsy
     assert compare(*words, "--samples", 2, "--seed", 7, "--guidance", 1, "--json", data) == 0
     text = capsys.readouterr().out
     assert "model      tiny e9a1f37b, 2 conditions, 4 pictures, seed 7" in text
-    assert "reference  flow_heun, 30 steps on Trailing(final=Final.ZERO); half as many differ by" in text
+    assert (
+        "reference  flow_heun, 30 steps on Trailing(final=Final.ZERO); half as many differ by"
+        in text
+    )
     outcomes = json.loads(data.read_text())["outcomes"]
     assert [(each["evaluations"], each["nfe"]) for each in outcomes] == [(2, 2), (4, 4)] * 2
 
