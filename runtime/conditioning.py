@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -81,31 +82,29 @@ def plan_conditions(
         InvalidInput: a prompt, label, array or number that the network cannot be told, no mask for
             a network that repaints, or more conditions than a request has.
     """
+    _check_count(count)
+    own, positive = read_measures(inputs, condition.positive)
+    others, negative = read_measures(inputs, condition.negative)
+    spoken = tuple(entry for entry in inputs if entry.source not in SHOWN)
+    sides = (positive,) if count == 1 or negative is None else (positive, negative)
+    said = [_Said.of(spoken, texts, tokenizers, side) for side in sides]
+    lanes = [_lane(spoken, each) for each in said]
+    if count > len(said):
+        lanes.append(_null_lane(spoken, texts, tokenizers))
+    measures = (Measures(size, own), Measures(size, others, uncond_of=own))
+    seen = tuple(
+        _seen(lane, inputs, each.values(inputs), mask)
+        for lane, each in zip(lanes, measures, strict=False)
+    )
+    return Conditions(seen, tuple(_cuts(texts, said)))
+
+
+def _check_count(count: int) -> None:
     if count > CONDITIONS:
         raise InvalidInput(
             f"the guidance asks for {count} conditions; a request has {CONDITIONS}, positive and "
             "negative."
         )
-    own, positive = read_measures(inputs, condition.positive)
-    others, negative = read_measures(inputs, condition.negative)
-    spoken = tuple(entry for entry in inputs if entry.source not in SHOWN)
-    said = [_Said.of(spoken, texts, tokenizers, positive)]
-    if count > 1 and negative is not None:
-        said.append(_Said.of(spoken, texts, tokenizers, negative))
-    lanes = [_lane(spoken, each) for each in said]
-    if count > len(said):
-        lanes.append(_null_lane(spoken, texts, tokenizers))
-    measures = (Measures(size, own), Measures(size, others, uncond_of=own))
-    lanes = [
-        _seen(lane, inputs, each.values(inputs), mask)
-        for lane, each in zip(lanes, measures, strict=False)
-    ]
-    notes = [
-        note
-        for what, each in zip(("prompt", "negative prompt"), said, strict=False)
-        for note in _cuts(what, texts, each.prompts)
-    ]
-    return Conditions(tuple(lanes), tuple(notes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,12 +218,11 @@ def _mask(entry: ConditionInput, prompt: Prompt) -> Array:
     return mask.astype(entry.dtype).reshape(entry.shape)
 
 
-def _cuts(
-    what: str, texts: tuple[TextEncoder, ...], prompts: Mapping[str, Prompt]
-) -> Iterator[str]:
-    """A note for every prompt that was cut."""
-    for text in texts:
-        dropped = prompts[text.name].dropped
+def _cuts(texts: tuple[TextEncoder, ...], said: list[_Said]) -> Iterator[str]:
+    """A note for every prompt that was cut, and for every negative one."""
+    whats = zip(("prompt", "negative prompt"), said, strict=False)
+    for (what, side), text in product(whats, texts):
+        dropped = side.prompts[text.name].dropped
         whose = f" for {text.name}" if len(texts) > 1 else ""
         if dropped:
             yield f"{what} truncated{whose}: {dropped} of {text.room + dropped} tokens dropped"

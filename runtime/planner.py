@@ -141,20 +141,7 @@ class Planner:
         table = self._tables.table(sampler)
         self._denoiser.check(table)
         origin = Origin.of(request.start, self.card, self._denoiser.layout, request.images)
-        conditions = plan_conditions(
-            self._denoiser.conditions,
-            self.card.texts,
-            self._tokenizers,
-            request.told,
-            int(table.condition.max()) + 1,
-            size=self.size,
-            mask=origin.mask,
-        )
-        if conditions.needs_picture and origin.canvas is None:
-            raise InvalidInput(
-                "this network is shown the picture of which it repaints a part, and the request "
-                "gives a latent. Pass start=Start(picture, mask=mask)."
-            )
+        conditions = self._conditions(request, table, origin)
         given = origin.read(table.externals)
         buffers = checked_buffers(given, table, self._denoiser.layout)
         plan = self._cost(request, sampler, table, conditions, buffers)
@@ -197,6 +184,24 @@ class Planner:
         if self.card.autoencoder is None:
             return 0
         return prod(Coder.of(self.card, self._denoiser.layout).picture_shape)
+
+    def _conditions(self, request: Request, table: SamplerTable, origin: Origin) -> Conditions:
+        """What the branches are told and shown."""
+        conditions = plan_conditions(
+            self._denoiser.conditions,
+            self.card.texts,
+            self._tokenizers,
+            request.told,
+            int(table.condition.max()) + 1,
+            size=self.size,
+            mask=origin.mask,
+        )
+        if conditions.needs_picture and origin.canvas is None:
+            raise InvalidInput(
+                "this network is shown the picture of which it repaints a part, and the request "
+                "gives a latent. Pass start=Start(picture, mask=mask)."
+            )
+        return conditions
 
     def _check_size(self, size: tuple[int, int] | None) -> None:
         if size is not None and tuple(size) != self.size:

@@ -1,7 +1,7 @@
 """Which part of a picture is painted anew: the mask of a request, at both sides of the autoencoder.
 
-Source: diffusers, VaeImageProcessor (grey, 1 from 0.5 on) and StableDiffusionInpaintPipeline (to
-the latent's size by the nearest pixel, which is the first of each block).
+Source: diffusers, VaeImageProcessor (grey, 1 from 0.5 on) and its inpainting pipelines (to the
+latent's size by the nearest pixel, which is the first of each block).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where one network hands a run over to another, and what each of the two is asked.
 
-Source: `denoising_end` and `denoising_start` of diffusers' SDXL pipelines.
+Source: `denoising_end` and `denoising_start` of diffusers' pipelines with a refiner.
 """
 
 from __future__ import annotations

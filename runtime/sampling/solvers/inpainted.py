@@ -54,7 +54,7 @@ class Inpainted:
         InvalidInput: the solver is inpainted already.
 
     Source: Song et al. 2021, arXiv 2011.13456, appendix I.2; Lugmayr et al. 2022, arXiv 2201.09865,
-    equation 8, without going back; diffusers, StableDiffusionInpaintPipeline.
+    equation 8, without going back; diffusers' inpainting pipelines.
     """
 
     solver: Solver = field(default_factory=DDIM)

@@ -70,11 +70,12 @@ def run(rows, parametrisation, network, source, noise, mask=MASK, guidance=None)
     return found.latent
 
 
-def pipeline(scheduler, network, source, noise, scale, *, strength=1.0, **step):
+def pipeline(scheduler, network, latents, scale, *, strength=1.0, **step):
     """The loop of StableDiffusionInpaintPipeline on a network of 4 channels, guidance left out.
 
-    scale: states of the scheduler are x / alpha with this first alpha, or 1.
+    latents: source and draws. scale: the scheduler's states are x / alpha with this alpha, or 1.
     """
+    source, noise = latents
     count = len(scheduler.timesteps) // scheduler.order
     first = max(count - min(int(count * strength), count), 0) * scheduler.order
     times = scheduler.timesteps[first:]
@@ -116,7 +117,7 @@ def test_diffusers_pipeline(solver, name, is_ve, config, step, strength):
     grid = Trailing().grid(Linear(), 10)
     told = {"generator": float64.Noises(noise[1:])} if step else {}
     scale = grid.alpha[0] if is_ve else 1.0
-    want = pipeline(scheduler, network, source, noise, scale, strength=strength, **told)
+    want = pipeline(scheduler, network, (source, noise), scale, strength=strength, **told)
     mine = grid if strength == 1.0 else grid.tail(strength)
     found = run(Inpainted(solver).rows(mine), EPS, network, source, noise)
     assert_close(found, want, tolerance_of(solver, mine))
