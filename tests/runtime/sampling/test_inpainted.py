@@ -61,7 +61,7 @@ def buffers(source, mask=MASK):
     return {"source": source, "mask": mask, "kept": 1.0 - mask}
 
 
-def run(rows, parametrisation, network, source, noise, mask=MASK, guidance=None):
+def run(rows, parametrisation, network, source, noise, *, mask=MASK, guidance=None):
     table = fold(rows, parametrisation, guidance or Unguided())
     found = execute(
         *(table, LAYOUT, lambda latent, time, *_: network(latent, time), noise),
