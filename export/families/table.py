@@ -7,13 +7,17 @@ from typing import Final
 
 from denoisert.export.families.dit import DiT
 from denoisert.export.families.family import Family
+from denoisert.export.families.pixart import PixArt
 from denoisert.export.families.roster import Roster
 from denoisert.export.families.stable_diffusion import StableDiffusion
+from denoisert.export.families.stable_diffusion_3 import StableDiffusion3
 from denoisert.export.families.stable_diffusion_xl import StableDiffusionXL
 
 FAMILIES: Final[tuple[Family, ...]] = (
     DiT(),
+    PixArt(),
     StableDiffusion(),
+    StableDiffusion3(),
     StableDiffusionXL(),
 )
 

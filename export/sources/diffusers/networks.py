@@ -17,7 +17,13 @@ from denoisert.export.sources.diffusers.component import Component
 from denoisert.export.sources.diffusers.fit import check_fit, read_weights
 from denoisert.runtime.errors import ExportError
 
-NETWORKS: Final = ("AutoencoderKL", "DiTTransformer2DModel", "UNet2DConditionModel")
+NETWORKS: Final = (
+    "AutoencoderKL",
+    "DiTTransformer2DModel",
+    "PixArtTransformer2DModel",
+    "SD3Transformer2DModel",
+    "UNet2DConditionModel",
+)
 """Classes of diffusers."""
 
 CONFIGURATIONS: Final[Mapping[str, str]] = {
