@@ -6,6 +6,7 @@ is an error of `unknown()`, so a newer diffusers cannot add one unnoticed.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import warnings
@@ -163,7 +164,7 @@ def _circle(_, time):
 V = Convention(Parametrisation.V)
 CATEGORICAL = "its state is categorical: token numbers and their probabilities"
 UNREAD = "its network's output is none of our parametrisations"
-TORCHSDE = "it imports torchsde, whose Brownian tree makes its noise"
+TORCHSDE = "it imports torchsde, whose Brownian tree makes its noise"  # here our draws do
 
 PLAIN = """
 ddim ddim_cogvideox ddim_parallel ddpm ddpm_parallel deis_multistep dpmsolver_multistep
@@ -245,9 +246,12 @@ CASES = TABLES | NO_TABLES
 
 def files() -> list[str]:
     """scheduling_<name>.py of the installed package."""
-    folder = Path(importlib.util.find_spec(PACKAGE).origin).parent
-    found = {path.stem.removeprefix("scheduling_") for path in folder.glob("scheduling_*.py")}
+    found = {path.stem.removeprefix("scheduling_") for path in _folder().glob("scheduling_*.py")}
     return sorted(found - NOT_SCHEDULERS)
+
+
+def _folder() -> Path:
+    return Path(importlib.util.find_spec(PACKAGE).origin).parent
 
 
 def unknown() -> tuple[list[str], list[str]]:
@@ -261,7 +265,7 @@ def outcome(name: str, steps: int = STEPS) -> Outcome:
     try:
         kind = scheduler_class(name)
     except ImportError as error:
-        return Outcome(name, "", note=f"{case.reason} ({error})")
+        return Outcome(name, written_class(name), note=f"{case.reason} ({error})")
     source = SchedulerSource(
         lambda: case.build(kind, steps), dict(case.options), case.levels, case.convention
     )
@@ -284,6 +288,17 @@ def scheduler_class(name: str) -> type:
         if key.endswith("Scheduler") and getattr(value, "__module__", "") == module.__name__
     ]
     return kind
+
+
+def written_class(name: str) -> str:
+    """The name of a file's scheduler, read without importing it."""
+    tree = ast.parse((_folder() / f"scheduling_{name}.py").read_text(encoding="utf-8"))
+    (found,) = [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Scheduler")
+    ]
+    return found
 
 
 def outcomes(steps: int = STEPS) -> list[Outcome]:
