@@ -117,6 +117,7 @@ class Start:
                 'Start(buffers={"recorded": array}); the source is the latent: Start(latent), and '
                 "mask and kept follow from Start(picture, mask=mask)."
             )
+        self._check_mask()
         if self.latent is None and not self.buffers:
             raise InvalidInput(
                 "a start of nothing. Pass Start(latent, strength) or Start(buffers={name: array}), "
@@ -126,7 +127,6 @@ class Start:
             raise InvalidInput("Noised.ALREADY is said of a latent. Pass Start(latent, ...).")
         if self.strength == 0.0 and self.latent is None:
             raise InvalidInput("strength 0 gives back a latent. Pass Start(latent, 0.0).")
-        self._check_mask()
 
     def _check_mask(self) -> None:
         if self.mask is None:

@@ -86,7 +86,7 @@ def test_several_requests_and_what_is_told_of_them(pair: tuple[Runtime, Runtime]
     found = Refined(*pair).generate(asked, progress=lambda *seen: rows.append(seen), trace=trace)
     for each, result in zip(asked, found, strict=True):
         np.testing.assert_array_equal(result.flat, pair[0].generate(each).flat)
-    assert rows[-1][0] == rows[-1][1] == 2 * 2 + 2  # two steps of three pictures
+    assert rows[-1][0] == rows[-1][1] == 2 + 1  # at 0.125, below 0.2: one step of three pictures
     assert {"plan", "queue", "ticks", "engine"} <= found[0].phases.keys()
     assert [span.name for span in trace.spans].count("ticks") == 4
 
@@ -102,7 +102,7 @@ def test_one_that_fails_does_not_disturb_the_others(pair: tuple[Runtime, Runtime
 
 def test_both_are_planned_before_anything_runs(pair: tuple[Runtime, Runtime]) -> None:
     first, second = Refined(*pair, 0.5).plan(ASKED)
-    assert (first.stages, second.stages, first.steps) == (4, 4, 8)
+    assert (first.stages, second.stages, first.steps) == (5, 3, 8)  # 0.5 itself is the base's
     before = pair[0].stats()["submitted"]
     with pytest.raises(InvalidInput, match="class 11"):
         refine(*pair, replace(ASKED, condition=11))
