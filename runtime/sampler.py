@@ -11,6 +11,7 @@ from functools import partial
 
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.condition import Source
+from denoisert.runtime.bundle.sizes import layout_of
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.request import Noised, Request, Start
 from denoisert.runtime.sampling.fold import fold
@@ -20,6 +21,7 @@ from denoisert.runtime.sampling.guidance.embedded import with_scale
 from denoisert.runtime.sampling.previews import with_previews
 from denoisert.runtime.sampling.rows import Program, Rows
 from denoisert.runtime.sampling.schedules import Before, Spacing
+from denoisert.runtime.sampling.schedules.sized import spacing_of
 from denoisert.runtime.sampling.schedules.spacing import pinned_steps
 from denoisert.runtime.sampling.solvers import Inpainted, Solver
 from denoisert.runtime.sampling.solvers.inpainted import KEPT, MASK, SOURCE, repaints
@@ -66,9 +68,10 @@ class Sampler:
 
     @classmethod
     def of(cls, request: Request, card: Card, previews: int = 0) -> Sampler:
-        """The request's sampler, completed by what the card recommends."""
+        """The request's sampler at its size, completed by what the card recommends."""
         advice = card.sampler
-        spacing = request.schedule or advice.spacing
+        shape = layout_of(card, request.size).parts[0].shape
+        spacing = spacing_of(request.schedule or advice.spacing, shape)
         start, solver = request.start, request.solver or advice.solver
         is_shown = any(entry.source is Source.MASK for entry in card.conditions)
         if start is not None and start.mask is not None and not (is_shown or repaints(solver)):

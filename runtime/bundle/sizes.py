@@ -126,6 +126,18 @@ def pixel_size(card: Card, layout: StateLayout) -> tuple[int, int] | None:
     return shape[1] * factor, shape[2] * factor
 
 
+def layout_of(card: Card, size: Sequence[int] | None) -> StateLayout:
+    """The layout that a request of this size gets, and the default where nobody has that size.
+
+    Args:
+        card: of the bundle.
+        size: (height, width) in pixels, or None for the default.
+    """
+    wanted = None if size is None else tuple(size)
+    found = (layout for layout in card.layouts if pixel_size(card, layout) == wanted)
+    return card.layout if wanted is None else next(found, card.layout)
+
+
 def pixel_sizes(card: Card) -> str:
     """The sizes that a bundle is compiled for, as words: "32x32 and 48x32"."""
     sizes = [pixel_size(card, layout) for layout in card.layouts]

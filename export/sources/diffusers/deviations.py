@@ -32,7 +32,7 @@ def deviations(
     """Where diffusers would do something else."""
     name = families.canonical(class_name)
     if name in families.FLOWS:
-        if settings.get("use_dynamic_shifting"):
+        if settings.get("use_dynamic_shifting") and pipeline.edge is None:
             yield (
                 f"diffusers' shift depends on the size of the picture; {pipeline.tokens} tokens "
                 "are taken, other sizes need their own ResolutionShifted()."

@@ -28,8 +28,10 @@ class Pipeline:
         times: who divides the times of a flow.
         tokens: that the network sees of a latent, for a shift that depends on them.
         ports: outputs of the network that the card lists; a learned variance is the second.
+        edge: of a token in positions of the latent, where its size says how many there are.
     """
 
     times: Times = Times.SCHEDULER
     tokens: int = 4096
     ports: int = 1
+    edge: int | None = None

@@ -215,4 +215,5 @@ def _by_resolution(settings: Settings, pipeline: Pipeline, spacing: Spacing) -> 
         settings["base_image_seq_len"],
         settings["max_image_seq_len"],
         pick(settings, "time_shift_type", GROWTHS),
+        pipeline.edge,
     )

@@ -19,6 +19,9 @@ from denoisert.runtime.sampling.schedules.spacing import (
     visit,
 )
 
+PLANE = 3
+"""Axes of a latent that has a height and a width."""
+
 
 class Growth(Enum):
     """How mu becomes the shift: EXPONENTIAL exp(mu), LINEAR mu itself."""
@@ -75,12 +78,14 @@ class ResolutionShifted:
     Args:
         spacing: where the points lie before the shift.
         tokens: number of tokens that the network sees of the latent, above 0; beyond max_tokens mu
-            grows on.
+            grows on. Where `edge` is given they are those of a latent whose size is not known.
         base_shift: mu of base_tokens.
         max_shift: mu of max_tokens.
         base_tokens: above 0.
         max_tokens: above base_tokens.
         growth: how mu becomes the shift.
+        edge: of a token, in positions of the latent: a request's latent says how many tokens it
+            has, so that one spacing serves every size. None takes `tokens` for all of them.
 
     Raises:
         InvalidInput: token counts outside their range, or a shift that is not above 0.
@@ -96,10 +101,13 @@ class ResolutionShifted:
     base_tokens: int = 256
     max_tokens: int = 4096
     growth: Growth = Growth.EXPONENTIAL
+    edge: int | None = None
 
     def __post_init__(self) -> None:
         if not (0 < self.base_tokens < self.max_tokens and self.tokens > 0):
             raise InvalidInput(f"{self}: give tokens above 0 and 0 < base_tokens < max_tokens.")
+        if self.edge is not None and self.edge < 1:
+            raise InvalidInput(f"{self}: a token has an edge of at least 1 position, or None.")
         if not (math.isfinite(self.mu) and 0.0 < self.shift < math.inf):
             raise InvalidInput(
                 f"{self} has mu = {self.mu:g}, which gives no shift above 0. Use "
@@ -121,6 +129,20 @@ class ResolutionShifted:
     def steps(self) -> int | None:
         """Those that the spacing is pinned to."""
         return pinned_steps(self.spacing)
+
+    def of(self, shape: tuple[int, ...]) -> ResolutionShifted:
+        """The same with the tokens of a latent, where they follow from its size.
+
+        Args:
+            shape: (C, ..., H, W).
+
+        Raises:
+            InvalidInput: tokens that give no shift.
+        """
+        if self.edge is None or len(shape) < PLANE:
+            return self
+        height, width = (size // self.edge for size in shape[-2:])
+        return replace(self, tokens=math.prod(shape[1:-2]) * height * width)
 
     def grid(self, schedule: NoiseSchedule, steps: int) -> Grid:
         """The grid of `steps` intervals.

@@ -190,6 +190,9 @@ def test_dynamic_shifts_are_of_the_pipelines_tokens():
     (note,) = found.notes
     assert "1024 tokens" in note
     assert Pair(c.FLOW, config, 9, Pipeline(tokens=1024)).error() <= 1e-12
+    sized = read_scheduler(c.FLOW, config, pipeline=Pipeline(tokens=1024, edge=2))
+    assert sized.recommended.spacing.spacing.edge == 2
+    assert not sized.notes, "every size has its own"
 
 
 @pytest.mark.parametrize(
