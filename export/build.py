@@ -1,24 +1,30 @@
-"""Fills a draft bundle: load, graphs, engines, parity; one object for each compilation."""
+"""Fills a draft bundle, one part of the model after the other; one object for each compilation.
+
+A part is built, traced, stored, evaluated and let go before its engines are opened, and those are
+opened one after the other: its weights are in memory once, and beside them no other part's.
+"""
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from denoisert.export.bundle import Contents, Draft, write_weights
 from denoisert.export.fingerprint import Fingerprint, compiler_version
 from denoisert.export.graph.externalise import Location, externalise
 from denoisert.export.graph.ports import check_ports
-from denoisert.export.graph.signature import DENOISER
+from denoisert.export.graph.signature import DENOISER, Signature
 from denoisert.export.graph.store import store_graph
 from denoisert.export.options import CompileOptions, Progress, Report
-from denoisert.export.parity import Parity, draw_trials, find_dead_inputs, measure
+from denoisert.export.parity import Parity, Trial, draw_trials, find_dead_inputs, measure
 from denoisert.export.sources.source import Component, Loaded, ModelSource
 from denoisert.export.targets.onnxruntime import OnnxRuntime
 from denoisert.export.targets.session import open_graph
@@ -29,28 +35,35 @@ from denoisert.runtime.errors import InvalidInput
 BUILDERS: Final[Mapping[str, Target]] = {"onnxruntime": OnnxRuntime()}
 """Target name -> its compiler."""
 
-PHASES: Final = ("load", "graph", "engines", "parity", "write")
-"""What happens, in order."""
+STAGES: Final = ("load", "graph", "reference", "engines", "parity")
+"""What happens to every part, in order."""
+
+WRITE: Final = "write"
+"""What happens to the whole in the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A component whose graph lies in the draft.
+    """A part whose graph lies in the draft; its source is in memory no more.
 
     Args:
-        component: in memory; its large weights lie in the draft, too.
+        signature: what the runtime feeds and reads.
+        model: without its large weights, which lie in the draft.
         entry: what the manifest says about the graph.
         text: the graph's file.
+        trials: inputs, and what the source made of them.
     """
 
-    component: Component
+    signature: Signature
+    model: ir.Model
     entry: GraphEntry
     text: bytes
+    trials: tuple[Trial, ...]
 
     @property
     def name(self) -> str:
         """Of the component."""
-        return self.component.signature.component
+        return self.signature.component
 
 
 class Build:
@@ -59,7 +72,7 @@ class Build:
     Args:
         source: the model.
         options: what to build.
-        report: called when a phase begins.
+        report: called when a phase of a part begins.
     """
 
     def __init__(self, source: ModelSource, options: CompileOptions, report: Report | None) -> None:
@@ -71,23 +84,30 @@ class Build:
         self.notes: tuple[str, ...] = ()
         self._loaded: Loaded | None = None
         self._writing_since = 0.0
+        self._phase = ""
+        self._begun = 0
 
     def load(self) -> Loaded:
-        """The model, read once."""
+        """The model, opened once."""
         if self._loaded is None:
             with self.phase("load"):
                 self._loaded = self.source.load()
-            _check_complete(self._loaded)
             self.notes = self._loaded.notes
-            for component in self._loaded.components:
-                self._note(component.signature.component, component.notes)
+            if isinstance(self._loaded.components, tuple):
+                _check_complete(self._loaded, [_name(each) for each in self._loaded.components])
         return self._loaded
 
     def traced_fingerprint(self) -> str:
-        """Digest of the graphs themselves, for models whose code cannot be read."""
+        """Digest of the graphs themselves, for models whose code cannot be read.
+
+        Such a model is kept whole until it is stored.
+        """
         digest = Fingerprint()
-        for component in self.load().components:
-            digest.add("component", component.signature.component.encode())
+        loaded = self.load()
+        components = tuple(loaded.components)
+        self._loaded = replace(loaded, components=components)
+        for component in components:
+            digest.add("component", _name(component).encode())
             graph = component.graph.graph
             for name, value in sorted(graph.initializers.items()):
                 tensor = value.const_value
@@ -105,25 +125,53 @@ class Build:
             InvalidInput: model and card disagree.
         """
         loaded = self.load()
-        with self.phase("graph"):
-            stored = [_store(component, draft) for component in loaded.components]
-            for path, content in loaded.files.items():
-                draft.write(path, content)
-        with self.phase("engines"):
-            built = {name: _build(BUILDERS[name], stored, draft) for name in self.options.targets}
-        with self.phase("parity"):
-            for graph in stored:
-                engines = {target: engines[graph.name] for target, engines in built.items()}
-                self._compare(graph, engines, draft)
-        self._begin("write")
+        parts, graphs, engines = iter(loaded.components), {}, {}
+        for _ in loaded.card.components:
+            stored = self._store(parts, draft)
+            if stored is not None:
+                graphs[stored.name] = stored.entry
+                engines[stored.name] = self._build(stored, draft)
+        _check_complete(loaded, [*graphs, *map(_name, parts)])
+        for path, content in loaded.files.items():
+            draft.write(path, content)
+        self._begin(WRITE)
         self._writing_since = time.perf_counter()
-        entries = {name: _engine_entry(BUILDERS[name], each) for name, each in built.items()}
-        graphs = {graph.name: graph.entry for graph in stored}
-        return Contents(loaded.card, graphs, entries, compiler_version())
+        card = loaded.card if loaded.complete is None else loaded.complete(loaded.card)
+        entries = {name: _engine_entry(name, engines) for name in self.options.targets}
+        return Contents(card, graphs, entries, compiler_version())
 
     def finish(self) -> None:
         """Time the last phase, which began when the draft was full."""
-        self.phases_ms["write"] = 1e3 * (time.perf_counter() - self._writing_since)
+        self.phases_ms[WRITE] = 1e3 * (time.perf_counter() - self._writing_since)
+
+    def _store(self, parts: Iterator[Component], draft: Draft) -> Stored | None:
+        """Read the next part, write its graph and weights, ask it for answers and let it go."""
+        gc.collect()  # a traced module hangs in cycles, and its weights with it
+        with self.phase("load"):
+            component = next(parts, None)
+        if component is None:
+            return None
+        signature = component.signature
+        self._note(signature.component, component.notes)
+        with self.phase("graph"):
+            entry, text = _store(component, draft)
+        with self.phase("reference"):
+            generator = np.random.default_rng()
+            trials = draw_trials(signature, entry.inputs, component.evaluate, generator)
+        return Stored(signature, component.graph, entry, text, trials)
+
+    def _build(self, stored: Stored, draft: Draft) -> dict[str, GraphEntry]:
+        """Target -> engine of a part; all graphs give the source's answers."""
+        gc.collect()
+        names, weights = self.options.targets, stored.entry.weights
+        with self.phase("engines"):
+            built = {
+                name: BUILDERS[name].build(stored.name, stored.model, weights, draft)
+                for name in names
+            }
+        with self.phase("parity"):
+            self._compare(stored, built, draft)
+        return {name: engine.entry for name, engine in built.items()}
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -131,22 +179,30 @@ class Build:
         self._begin(name)
         start = time.perf_counter()
         yield
-        self.phases_ms[name] = 1e3 * (time.perf_counter() - start)
-
-    def _begin(self, name: str) -> None:
-        if self.report is not None:
-            self.report(Progress(name, PHASES.index(name), len(PHASES)))
+        elapsed_ms = 1e3 * (time.perf_counter() - start)
+        self.phases_ms[name] = self.phases_ms.get(name, 0.0) + elapsed_ms
 
     def _compare(self, stored: Stored, engines: Mapping[str, Built], draft: Draft) -> None:
-        generator = np.random.default_rng()
-        signature, ports = stored.component.signature, stored.entry.inputs
-        trials = draw_trials(signature, ports, stored.component.evaluate, generator)
+        """Open one graph at a time."""
         graph = open_graph(stored.text, draft.folder, stored.entry.path)
-        figures = list(measure(stored.name, "graph", trials, graph))
+        figures = list(measure(stored.name, "graph", stored.trials, graph))
+        signature, ports = stored.signature, stored.entry.inputs
+        dead = tuple(find_dead_inputs(signature, ports, graph, np.random.default_rng()))
+        del graph
         for target, engine in engines.items():
-            figures += measure(stored.name, target, trials, engine.evaluate)
+            figures += measure(stored.name, target, stored.trials, engine.open())
         self.parity += tuple(figures)
-        self._note(stored.name, tuple(find_dead_inputs(signature, ports, graph, generator)))
+        self._note(stored.name, dead)
+
+    def _begin(self, name: str) -> None:
+        """Report a phase, unless it goes on: opening a model and reading its first part is one."""
+        if name == self._phase:
+            return
+        if self.report is not None:
+            count = len(STAGES) * len(self.source.card.components) + 1
+            self.report(Progress(name, self._begun, count))
+        self._phase = name
+        self._begun += 1
 
     def _note(self, component: str, notes: tuple[str, ...]) -> None:
         """Add notes; those on another graph than the denoiser say which one they mean."""
@@ -154,9 +210,12 @@ class Build:
         self.notes += tuple(f"{where}{note}" for note in notes)
 
 
-def _check_complete(loaded: Loaded) -> None:
+def _name(component: Component) -> str:
+    return component.signature.component
+
+
+def _check_complete(loaded: Loaded, found: list[str]) -> None:
     """Refuse a model with other graphs than its card names."""
-    found = [component.signature.component for component in loaded.components]
     if sorted(found) != sorted(loaded.card.components):
         raise InvalidInput(
             f"the card names the graphs {', '.join(loaded.card.components)}; this kind of model "
@@ -165,28 +224,22 @@ def _check_complete(loaded: Loaded) -> None:
         )
 
 
-def _store(component: Component, draft: Draft) -> Stored:
+def _store(component: Component, draft: Draft) -> tuple[GraphEntry, bytes]:
+    """Write the weights and the graph of a part: its entry, and the graph's file."""
+
     def write(tensors: Mapping[str, NDArray[Any]]) -> Location:
         name, places = write_weights(draft.path("weights"), tensors)
         return f"weights/{name}", places
 
     weights = externalise(component.graph, draft.folder, write)
-    path = f"graphs/{component.signature.component}.onnx"
-    entry, text = store_graph(component.graph, path, weights, draft)
+    entry, text = store_graph(component.graph, f"graphs/{_name(component)}.onnx", weights, draft)
     check_ports(component.signature, entry.inputs, entry.outputs)
-    return Stored(component, entry, text)
+    return entry, text
 
 
-def _build(target: Target, stored: list[Stored], draft: Draft) -> dict[str, Built]:
-    """Engine of every component."""
-    return {
-        each.name: target.build(each.name, each.component.graph, each.entry.weights, draft)
-        for each in stored
-    }
-
-
-def _engine_entry(target: Target, built: Mapping[str, Built]) -> EngineEntry:
+def _engine_entry(target: str, engines: Mapping[str, Mapping[str, GraphEntry]]) -> EngineEntry:
     """What the manifest says about a target; lane counts are the denoiser's, none means any."""
-    lanes = built[DENOISER].entry.outputs[0].dims[0]
+    graphs = {component: entries[target] for component, entries in engines.items()}
+    lanes = graphs[DENOISER].outputs[0].dims[0]
     buckets = (lanes,) if isinstance(lanes, int) else ()
-    return EngineEntry(target.version, {name: each.entry for name, each in built.items()}, buckets)
+    return EngineEntry(BUILDERS[target].version, graphs, buckets)

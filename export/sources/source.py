@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -38,19 +38,24 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in memory.
+    """A model whose graphs are read one after the other.
 
     Args:
-        card: the source's, complete: with what only the loaded model tells.
-        components: its graphs, the denoiser first.
+        card: the source's.
+        components: its graphs, the denoiser first. Where it is no tuple, each is read when it is
+            asked for, once; whoever lets go of one before asking for the next has the weights of
+            one part in memory at a time.
         files: path in the bundle -> content of everything else, for example tokenizers.
         notes: what the user should know about the whole, one sentence each.
+        complete: the card with what only the graphs tell, asked for after the last of them; None
+            where they tell nothing.
     """
 
     card: Card
-    components: tuple[Component, ...]
+    components: Iterable[Component]
     files: Mapping[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    complete: Callable[[Card], Card] | None = None
 
 
 class ModelSource(Protocol):
@@ -71,7 +76,7 @@ class ModelSource(Protocol):
         ...
 
     def load(self) -> Loaded:
-        """Read and check the model."""
+        """Check the model, and begin to read it."""
         ...
 
 

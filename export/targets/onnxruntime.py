@@ -6,6 +6,8 @@ own rewritten form was measured to be no faster to load, and it is tied to one k
 
 from __future__ import annotations
 
+from functools import partial
+
 import onnx_ir as ir
 import onnxruntime as ort
 
@@ -30,15 +32,14 @@ class OnnxRuntime:
     def build(
         self, component: str, model: ir.Model, weights: tuple[str, ...], draft: Draft
     ) -> Built:
-        """Lower a copy of the graph, store it, and load it once.
+        """Lower a copy of the graph and store it.
 
-        Raises:
-            UnsupportedOperator: ONNX Runtime lacks one of its operators.
-            ExportError: it refuses the graph.
+        Opening it raises `UnsupportedOperator` where ONNX Runtime lacks one of its operators, and
+        `ExportError` where it refuses the graph.
         """
         lowered = model.clone()
         lower_attention(lowered)
         lower_group_norm(lowered)
         path = f"engines/{NAME}/{component}.onnx"
         entry, text = store_graph(lowered, path, weights, draft)
-        return Built(entry, open_graph(text, draft.folder, path))
+        return Built(entry, partial(open_graph, text, draft.folder, path))

@@ -1,4 +1,4 @@
-"""What every target offers: it lowers a graph, stores what its engine loads, and opens it."""
+"""What every target offers: it lowers a graph, stores what its engine loads, and can open it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ class Built:
 
     Args:
         entry: what the manifest says about it.
-        evaluate: runs it: inputs by name -> outputs by name.
+        open: loads it; the result runs it, inputs by name -> outputs by name, and holds its
+            weights until it is dropped.
     """
 
     entry: GraphEntry
-    evaluate: Callable[[Arrays], Arrays]
+    open: Callable[[], Callable[[Arrays], Arrays]]
 
 
 class Target(Protocol):

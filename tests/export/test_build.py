@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from denoisert.export.build import PHASES, Build
+from denoisert.export.build import STAGES, WRITE, Build
 from denoisert.export.bundle import write_bundle
 from denoisert.export.graph.signature import decoder_signature, denoiser_signature
 from denoisert.export.options import CompileOptions, Progress
@@ -113,8 +113,9 @@ def test_every_component_is_stored_built_and_compared(
         for component, output in (("denoiser", "velocity"), ("decoder", "picture"))
         for graph in ("graph", "onnxruntime")
     }
-    assert [each.phase for each in seen] == list(PHASES)
-    assert set(made.phases_ms) == set(PHASES)
+    assert [each.phase for each in seen] == [*STAGES, *STAGES, WRITE], "one part after the other"
+    assert [(each.index, each.count) for each in seen] == [(n, 11) for n in range(11)]
+    assert set(made.phases_ms) == {*STAGES, WRITE}
 
 
 def test_weights_of_equal_content_are_stored_once(

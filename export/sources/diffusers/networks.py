@@ -15,14 +15,17 @@ from torch import nn
 
 from denoisert.export.sources.diffusers.component import Component
 from denoisert.export.sources.diffusers.fit import check_fit, read_weights
+from denoisert.export.sources.diffusers.unfilled import Unfilled, check_filled
 from denoisert.runtime.errors import ExportError
 
 NETWORKS: Final = (
     "AutoencoderKL",
     "DiTTransformer2DModel",
+    "FluxTransformer2DModel",
     "PixArtTransformer2DModel",
     "SD3Transformer2DModel",
     "UNet2DConditionModel",
+    "UNet2DModel",
 )
 """Classes of diffusers."""
 
@@ -53,9 +56,11 @@ def build_network(component: Component, paths: tuple[Path, ...]) -> nn.Module:
     skeleton = build_skeleton(component)
     wanted = {name: tuple(value.shape) for name, value in skeleton.state_dict().items()}
     check_fit(wanted, paths, component.name)  # before memory is taken for absurd sizes
-    network = _from_config(component)
+    with Unfilled():
+        network = _from_config(component)
     tensors = read_weights(wanted, paths, component.name)
     network.load_state_dict(tensors, strict=True, assign=True)
+    check_filled(network, component.name)
     return network.float().eval().requires_grad_(requires_grad=False)
 
 

@@ -6,7 +6,9 @@ cache key needs no torch; only the read-out for previews waits until the decoder
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +28,9 @@ from denoisert.runtime.bundle.card import Card
 if TYPE_CHECKING:
     from torch import nn
 
+    from denoisert.export.graph.signature import Signature
     from denoisert.export.lora.merge import Merging
+    from denoisert.export.sources.diffusers.preview import Preview
     from denoisert.export.sources.source import Component as Graph
 
 STEMS: Final = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
@@ -93,29 +97,39 @@ class DiffusersFolder:
         return digest.hexdigest()
 
     def load(self) -> Loaded:
-        """Build and trace every component, and estimate the read-out for previews.
+        """Check LoRAs against the networks, and begin to build and trace them one by one.
+
+        Iterating over the components raises `ExportError` where configuration and weights do not
+        fit, or torch cannot export one.
 
         Raises:
-            ExportError: configuration and weights do not fit, or torch cannot export a component.
+            ExportError: a LoRA that is for another model.
         """
+        from denoisert.export.sources.diffusers.preview import Preview
+
+        merging, preview = self._merging(), Preview(self.card)
+        notes = (*self.folder.notes, *self._sampling.notes, *merging.notes)
+        files = self._files() | ({RECORD: write_record(merging.merged)} if self._loras else {})
+        graphs = self._graphs(merging, preview)
+        return Loaded(self.card, graphs, files, notes, preview.complete)
+
+    def _graphs(self, merging: Merging, preview: Preview) -> Iterator[Graph]:
+        """Every graph when it is asked for; nothing here holds the one before."""
         from denoisert.export.modules.traceable import make_traceable
         from denoisert.export.sources.diffusers.networks import build_network
         from denoisert.export.sources.module import load_component
-
-        merging = self._merging()
 
         def build(name: str) -> nn.Module:
             network = build_network(self.folder.components[name], self._weights[name])
             merging.apply(name, network)
             return make_traceable(network)
 
-        graphs = tuple(
-            load_component(module, signature)
-            for module, signature in self._family.graphs(self._material, self.card, build)
-        )
-        notes = (*self.folder.notes, *self._sampling.notes, *merging.notes)
-        files = self._files() | ({RECORD: write_record(merging.merged)} if self._loras else {})
-        return Loaded(self._complete(graphs), graphs, files, notes)
+        def traced(module: nn.Module, signature: Signature) -> Graph:
+            graph = load_component(module, signature)
+            preview.look(graph)
+            return graph
+
+        return starmap(traced, self._family.graphs(self._material, self.card, build))
 
     def _own_card(self) -> Card:
         """The card that follows from the folder; its name tells of LoRAs."""
@@ -130,16 +144,6 @@ class DiffusersFolder:
         names = [name for name in self._weights if name != AUTOENCODER] if self._loras else []
         skeletons = {name: build_skeleton(self.folder.components[name]) for name in names}
         return Merging(skeletons, self._loras)
-
-    def _complete(self, graphs: tuple[Graph, ...]) -> Card:
-        """The card with a read-out, unless it brings its own or needs none."""
-        from denoisert.export.sources.diffusers.preview import find_readout
-
-        coder = self.card.autoencoder
-        if coder is None or coder.readout:
-            return self.card
-        readout = find_readout(graphs, self.card.layout.parts[0].channels, coder)
-        return replace(self.card, autoencoder=replace(coder, readout=readout))
 
     def _files(self) -> dict[str, bytes]:
         """Tokenizers, as the card names them."""
