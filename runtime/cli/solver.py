@@ -47,7 +47,9 @@ def add(subparsers: Subparsers) -> None:
         "conditions", nargs="*", metavar="CONDITION", help="as for generate; default: four"
     )
     parser.add_argument(
-        "--oracle", choices=subjects.ORACLES, help="default mixture, where no BUNDLE is"
+        "--oracle",
+        choices=subjects.ORACLES,
+        help=f"default mixture, where no BUNDLE is; {subjects.BOXED} is for solvers with a box",
     )
     parser.add_argument(
         "--solver",
@@ -79,7 +81,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help=f"where steps lie; default the card's, or {subjects.SCHEDULE} ("
         f"{subjects.PURE_NOISE_SCHEDULE} on a path from pure noise)",
     )
-    group.add_argument("--path", metavar="NAME", help=f"an oracle's path, default {subjects.PATH}")
+    group.add_argument(
+        "--path",
+        metavar="NAME",
+        help=f"an oracle's path, default {subjects.PATH}, of {subjects.BOXED} "
+        f"{subjects.BOXED_PATH}",
+    )
     group.add_argument("--guidance", type=float, metavar="G", help="guidance scale of a bundle")
     group.add_argument("--negative", metavar="CONDITION", help="condition of the uncond branch")
     group.add_argument(
@@ -96,7 +103,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--out", type=Path, metavar="FILE.svg", help="error against evaluations")
     group.add_argument("--json", type=Path, metavar="FILE.json", help="all numbers")
     group.add_argument(
-        "--measure", choices=tuple(QUANTITIES), default="rms", help="what is drawn and ranked"
+        "--measure",
+        choices=tuple(QUANTITIES),
+        help=f"what is drawn and ranked, default rms, of {subjects.BOXED} distance",
     )
 
 
@@ -115,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
     counts = _counts(args.evaluations)
     _check(args)
     with ExitStack() as stack:
-        solvers, absent = subjects.solvers(args.solver)
+        solvers, absent = subjects.solvers(args.solver, args.oracle)
         subject, notes = subjects.subject(args, stack, solvers)
         print("\n".join(notes))
         outcomes, skipped = _tried(subject, solvers, counts)
@@ -123,6 +132,7 @@ def run(args: argparse.Namespace) -> int:
     if not outcomes:
         raise InvalidInput(f"no solver ran: {skipped[0].solver}: {skipped[0].reason}")
     outcomes.sort(key=lambda each: (each.solver, each.evaluations))
+    args.measure = args.measure or ("distance" if args.oracle == subjects.BOXED else "rms")
     print("\n".join([*_table(outcomes), *_ranks(outcomes, counts, args.measure)]))
     print("\n".join(_refusals(skipped)), end="\n" if skipped else "")
     _write(args, notes, outcomes, skipped)
@@ -214,8 +224,6 @@ def _write(
     outcomes: Sequence[Outcome],
     skipped: Sequence[Skipped],
 ) -> None:
-    from denoisert.runtime.measure.curves import Curve, curves
-
     if args.json is not None:
         everything = {
             "notes": [" ".join(note.split()) for note in notes],
@@ -226,13 +234,25 @@ def _write(
             draft.write_text(json.dumps(everything, indent=1) + "\n")
         print(f"wrote      {args.json}")
     if args.out is not None:
-        lines: dict[str, list[tuple[float, float]]] = {}
-        for each in outcomes:
-            point = float(each.evaluations), float(getattr(each, args.measure))
-            lines.setdefault(_name(each), []).append(point)
-        drawn = [Curve(name, tuple(points)) for name, points in lines.items()]
-        told = [*(" ".join(note.split()) for note in notes), f"{NOISE} draws noise"]
-        title = "Solvers: error against evaluations"
         with replaced(args.out) as draft:
-            draft.write_text(curves(title, QUANTITIES[args.measure], drawn, told))
+            draft.write_text(_picture(args.measure, notes, outcomes))
         print(f"wrote      {args.out}")
+
+
+def _picture(measure: str, notes: Sequence[str], outcomes: Sequence[Outcome]) -> str:
+    """Lines of all solvers; RMS errors only of those that they say something about."""
+    from denoisert.runtime.measure.curves import Curve, curves
+
+    exact = [each for each in outcomes if not each.is_random]
+    is_split = measure == "rms" and 0 < len(exact) < len(outcomes)
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for each in exact if is_split else outcomes:
+        point = float(each.evaluations), float(getattr(each, measure))
+        lines.setdefault(_name(each), []).append(point)
+    told = [" ".join(note.split()) for note in notes]
+    if is_split:
+        told.append("left out: solvers that draw noise; --measure distance draws all")
+    elif len(exact) < len(outcomes):
+        told.append(f"{NOISE} draws noise")
+    drawn = [Curve(name, tuple(points)) for name, points in lines.items()]
+    return curves("Solvers: error against evaluations", QUANTITIES[measure], drawn, told)

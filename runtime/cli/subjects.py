@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from denoisert.runtime.sampling.schedules import NoiseSchedule, Spacing
     from denoisert.runtime.sampling.solvers import Solver
 
-ORACLES = ("mixture", "gaussian", "finite")
-PATH, SCHEDULE, PURE_NOISE_SCHEDULE = "linear", "karras", "trailing"
+BOXED = "reflected"
+ORACLES = ("mixture", "gaussian", "finite", BOXED)
+PATH, SCHEDULE, PURE_NOISE_SCHEDULE, BOXED_PATH = "linear", "karras", "trailing", "ve"
+BOXED_SOLVERS = (
+    "predictor_corrector(corrections=0, box=(0, 1))",
+    "predictor_corrector(correction=level, snr=0.05, box=(0, 1))",
+)
+"""What the box is tried with where no solver is named; their names need values."""
 POINTS, PICTURES = 256, 4
 CONDITIONS = 4
 
@@ -34,12 +40,20 @@ def _schedule(path: NoiseSchedule) -> str:
     return SCHEDULE if alpha[0] > 0.0 and sigma[1] > 0.0 else PURE_NOISE_SCHEDULE
 
 
-def solvers(words: Sequence[str] | None) -> tuple[dict[str, Solver], list[Skipped]]:
-    """What was asked for, as it was typed; or all that need no values, and those that do."""
+def solvers(
+    words: Sequence[str] | None, oracle: str | None = None
+) -> tuple[dict[str, Solver], list[Skipped]]:
+    """What was asked for, as it was typed; or all that need no values, and those that do.
+
+    Args:
+        words: of the command line, or None.
+        oracle: the data; those in a box have solvers of their own.
+    """
     from denoisert.runtime.measure.accuracy import Skipped
     from denoisert.runtime.sampling.names import SOLVERS
     from denoisert.runtime.sampling.notation import parse
 
+    words = words or (BOXED_SOLVERS if oracle == BOXED else None)
     if words:
         return {word: parse(SOLVERS, word) for word in words}, []
     found, absent = {}, []
@@ -132,8 +146,10 @@ def _oracle(args: argparse.Namespace) -> tuple[Subject, list[str]]:
     from denoisert.runtime.sampling.notation import parse
 
     name, points = args.oracle or ORACLES[0], args.samples or POINTS
-    path = parse(SCHEDULES, args.path or PATH)
+    path = parse(SCHEDULES, args.path or (BOXED_PATH if name == BOXED else PATH))
     spacing = read_spacing(args.schedule or _schedule(path))
+    if name == BOXED:
+        return _boxed(args, path, spacing, points)
     denoiser, width = oracle(name)
     tried = OracleSubject(
         denoiser, width, path, spacing, points=points, seed=args.seed, fine=args.reference
@@ -141,4 +157,19 @@ def _oracle(args: argparse.Namespace) -> tuple[Subject, list[str]]:
     return tried, [
         f"oracle     {name}, {points} points of {width}, {path!r}, {spacing!r}, seed {args.seed}",
         f"reference  the probability flow, {args.reference} steps of Runge-Kutta",
+    ]
+
+
+def _boxed(
+    args: argparse.Namespace, path: NoiseSchedule, spacing: Spacing, points: int
+) -> tuple[Subject, list[str]]:
+    from denoisert.runtime.measure.boxed import BoxedSubject
+    from denoisert.runtime.measure.oracles import boxed
+
+    tried = BoxedSubject(boxed(), path, spacing, points=points, seed=args.seed)
+    return tried, [
+        f"oracle     {BOXED}, {points} points in a square that reflects, {path!r}, {spacing!r}, "
+        f"seed {args.seed}",
+        f"reference  other points of the data; two such sets are {tried.spread():.1e} apart, and "
+        "no distance below that is seen in them. RMS errors mean nothing here",
     ]

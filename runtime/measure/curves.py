@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from textwrap import wrap
 
 from denoisert.runtime.measure.axis import Axis, logarithmic
 from denoisert.runtime.measure.svg import GRID, INK, PALE, Canvas
@@ -18,6 +19,7 @@ BOTTOM = 58
 LINE = 15
 MOST_TICKS = 12
 LONGEST_NAME = 34
+NOTE = 140  # characters of a line below the picture
 
 # Okabe and Ito's colours without yellow, each with several dashes.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1f2430")
@@ -47,14 +49,15 @@ def curves(title: str, quantity: str, lines: Sequence[Curve], notes: Sequence[st
         title: above the picture.
         quantity: what the error is, beside its axis.
         lines: those without points are left out.
-        notes: below the picture, a line each.
+        notes: below the picture, each on as many lines as it needs.
 
     Returns:
         The text of an SVG file.
     """
     shown = sorted((line for line in lines if line.points), key=lambda line: line.points[-1][1])
     chart = max(CHART, ROW * len(shown))
-    canvas = Canvas(WIDTH, TOP + chart + BOTTOM + LINE * len(notes))
+    told = [line for note in notes for line in wrap(note, NOTE)]
+    canvas = Canvas(WIDTH, TOP + chart + BOTTOM + LINE * len(told))
     canvas.text((LEFT, 34), title, size=17, weight="bold")
     points = [point for line in shown for point in line.points]
     across = logarithmic([x for x, _ in points], LEFT, WIDTH - RIGHT)
@@ -63,7 +66,7 @@ def curves(title: str, quantity: str, lines: Sequence[Curve], notes: Sequence[st
     for index, line in reversed(list(enumerate(shown))):  # the best on top
         _draw(canvas, line, STYLES[index % len(STYLES)], across, upwards)
         _legend(canvas, line, STYLES[index % len(STYLES)], TOP + ROW * index)
-    for number, note in enumerate(notes):
+    for number, note in enumerate(told):
         canvas.text((LEFT, TOP + chart + BOTTOM + LINE * number), note, size=11, color=PALE)
     return canvas.document()
 
@@ -107,5 +110,7 @@ def _legend(canvas: Canvas, line: Curve, style: tuple[str, str], y: float) -> No
     color, dash = style
     left = WIDTH - RIGHT + 16
     canvas.line([(left, y + 4), (left + 30, y + 4)], color, width=2, dash=dash)
-    words = f"{line.name[:LONGEST_NAME]}  {line.points[-1][1]:.1e}"
+    is_short = len(line.name) <= LONGEST_NAME
+    name = line.name if is_short else f"{line.name[: LONGEST_NAME - 3]}..."
+    words = f"{name}  {line.points[-1][1]:.1e}"
     canvas.text((left + 36, y + 8), words, size=11, color=INK)

@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from denoisert.runtime.errors import InvalidInput
-from denoisert.runtime.sampling.oracle import Denoiser, Gaussian, Mixture
+from denoisert.runtime.sampling.oracle import Denoiser, Gaussian, Mixture, Reflected
 
 CORNERS = 7
+
+
+def boxed() -> Reflected:
+    """Three points in the unit square, whose walls reflect the diffusion."""
+    return Reflected(np.array([1.0, 2.0, 1.0]), np.array([[0.1, 0.9], [0.4, 0.2], [1.0, 0.6]]))
 
 
 def oracle(name: str) -> tuple[Denoiser, int]:

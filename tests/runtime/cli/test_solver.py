@@ -58,7 +58,9 @@ def test_an_oracle_is_compared_without_a_bundle(tmp_path, capsys):
         assert each["is_random"] == name.endswith("*")
     drawn = [each.text for each in ElementTree.parse(out).iter() if each.text]
     assert any(each.startswith("heun  ") for each in drawn)
-    assert written["notes"][0] in drawn
+    assert written["notes"][0] in " ".join(drawn)
+    assert not any(each.startswith("ddim") for each in drawn)
+    assert drawn[-1].startswith("left out: solvers that draw noise")
 
 
 def test_the_best_at_each_cost_are_ranked(capsys):
@@ -91,6 +93,24 @@ def test_the_measure_that_is_asked_for_ranks_and_is_drawn(tmp_path, capsys):
     text = out.read_text()
     assert "sliced Wasserstein distance" in text
     assert f"euler  {last}" in text
+
+
+def test_points_in_a_box_that_reflects(tmp_path, capsys):
+    """Steps come nearer to the data, which a set shows slowly; what goes outside is refused."""
+    out = tmp_path / "b.svg"
+    words = ["--oracle", "reflected", "--evaluations", "2,120", "--samples", 1000, "--out", out]
+    assert compare(*words) == 0
+    text = capsys.readouterr().out
+    assert "oracle     reflected, 1000 points in a square that reflects, VE(" in text
+    name = "predictor_corrector(corrections=0, box=(0, 1))*"
+    found = [line[len(name) :].split() for line in text.splitlines() if line.startswith(name)]
+    (_, _, _, _, few), (_, _, _, _, many) = found
+    assert float(many) < 0.75 * float(few)
+    assert "two such sets are 6.7e-02 apart" in text
+    assert "sliced Wasserstein distance" in out.read_text()
+    assert f"{float(many):.1e}" in out.read_text()
+    assert compare("--oracle", "reflected", "--solver", "euler") == 2
+    assert "Use PredictorCorrector(box=(0.0, 1.0))" in capsys.readouterr().err
 
 
 def test_what_refuses_is_left_out_with_its_reason(capsys):

@@ -42,6 +42,18 @@ def test_title_axes_and_notes_are_said():
     assert "network evaluations of one branch, logarithmic" in found
 
 
+def test_a_long_note_takes_several_lines():
+    note = " ".join(f"word{number}" for number in range(60))
+    found = texts(drawn(notes=[note, "end"]))
+    last = found.index("end")
+    lines = [each for each in found[:last] if each.startswith("word")]
+    assert len(lines) > 2
+    assert " ".join(lines) == note
+    assert max(map(len, lines)) <= 140
+    tree = drawn(notes=[note, "end"])
+    assert float(tree.get("height")) > float(drawn(notes=["end"]).get("height"))
+
+
 def test_the_legend_goes_up_with_the_last_error_and_leaves_out_what_did_not_run():
     tree = drawn()
     legend = [
@@ -99,7 +111,7 @@ def test_sixty_solvers_fit_and_no_two_look_alike_until_all_styles_are_used():
 def test_a_long_name_is_cut_in_the_legend():
     name = "x" * 80
     (words,) = [text for text in texts(drawn([Curve(name, ((4.0, 0.1),))])) if "xxx" in text]
-    assert words == f"{'x' * 34}  1.0e-01"
+    assert words == f"{'x' * 31}...  1.0e-01"
 
 
 def test_an_error_of_nothing_stays_on_the_picture():
