@@ -7,6 +7,7 @@ from typing import Final
 
 from denoisert.export.families.dit import DiT
 from denoisert.export.families.family import Family
+from denoisert.export.families.flux import Flux
 from denoisert.export.families.pixart import PixArt
 from denoisert.export.families.roster import Roster
 from denoisert.export.families.stable_diffusion import StableDiffusion
@@ -15,6 +16,7 @@ from denoisert.export.families.stable_diffusion_xl import StableDiffusionXL
 
 FAMILIES: Final[tuple[Family, ...]] = (
     DiT(),
+    Flux(),
     PixArt(),
     StableDiffusion(),
     StableDiffusion3(),

@@ -116,6 +116,13 @@ def hidden_condition(
     )
 
 
+def pooled_condition(text: TextEncoder, width: int, *, name: str = POOLED) -> ConditionInput:
+    """One state for the whole prompt, without a projection, (width,)."""
+    return ConditionInput(
+        name, Source.POOLED, "float32", (width,), encoder=text.name, output=POOLED
+    )
+
+
 def projection_condition(
     text: TextEncoder, encoder: Component, *, name: str = POOLED, null: float | None = None
 ) -> ConditionInput:

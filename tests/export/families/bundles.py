@@ -73,6 +73,8 @@ def _inputs(card, layout):
         for part in layout.parts
     }
     given[card.network.time] = np.array([601.0, 201.0]).astype(card.network.time_dtype)
+    for name in card.network.scalars:
+        given[name] = np.array([3.5, 1.5], np.float32)
     for entry in card.conditions:
         if entry.source is Source.SIZES:
             value = np.array([[measure.of(*size) for measure in entry.measures]] * 2)
