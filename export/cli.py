@@ -25,10 +25,19 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         description="Compile a model into a bundle and check it against the model.",
     )
     parser.add_argument(
-        "model", help="folder of a model, name of a zoo model (digits, emoji), or ONNX file"
+        "model",
+        help="folder of a model, one safetensors file with --config, name of a zoo model (digits, "
+        "emoji), or ONNX file",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="the bundle's folder")
     parser.add_argument("--card", type=Path, help="card.json; needed for an ONNX file")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FOLDER",
+        help="configurations and tokenizers of a model in one safetensors file, as diffusers "
+        "saves them; nothing is downloaded",
+    )
     parser.add_argument(
         "--target",
         action="append",
@@ -71,7 +80,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     card = None if arguments.card is None else read_card(arguments.card)
     targets = tuple(arguments.target or TARGETS[:1])
-    options = CompileOptions(targets, tuple(arguments.size), arguments.tile, tuple(arguments.lora))
+    options = CompileOptions(
+        targets,
+        sizes=tuple(arguments.size),
+        tile=arguments.tile,
+        loras=tuple(arguments.lora),
+        config=arguments.config,
+    )
     with _Display(sys.stderr.isatty()) as display:
         compiled = compile_bundle(
             arguments.model, arguments.out, card=card, options=options, progress=display.show

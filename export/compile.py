@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from denoisert.export.bundle import write_bundle
 from denoisert.export.fingerprint import Fingerprint, add_compiler
 from denoisert.export.options import Compiled, CompileOptions, Progress, Report
+from denoisert.export.sources.lone import refuse_lone
 from denoisert.export.sources.source import ModelSource
 from denoisert.export.sources.zoo import ZooFolder, refuse_pickle, zoo_folder, zoo_names
 from denoisert.runtime.bundle.card import Card
@@ -42,8 +43,9 @@ def compile_bundle(
     """Compile a model into a bundle.
 
     Args:
-        model: a zoo model's name or folder, a diffusers folder, one ONNX file of a denoiser, or a
-            torch module.
+        model: a zoo model's name or folder, a diffusers folder, one safetensors file of a whole
+            model (`options.config` then has its configurations), one ONNX file of a denoiser, or
+            a torch module.
         out: the bundle's folder: new, empty, or an older bundle, which stays until the end.
         card: needed for an ONNX file and a torch module; replaces a folder's own.
         options: targets, by default ONNX Runtime; sizes, tile and LoRAs of a diffusers folder.
@@ -87,14 +89,17 @@ def find_source(
         _refuse_choices(chosen)
         return _module_source(model, card)
     path = Path(model)
+    if chosen.config is not None:
+        return _checkpoint_source(path, card, chosen)
     if isinstance(model, str) and not path.exists() and model in zoo_names():
         path = zoo_folder(model)
     if (path / INDEX_NAME).is_file():
         return _diffusers_source(path, card, chosen)
+    refuse_pickle(path)
+    refuse_lone(path)
     _refuse_choices(chosen)
     if path.is_dir():
         return ZooFolder(path, card)
-    refuse_pickle(path)
     if not path.is_file():
         raise InvalidInput(
             f"there is no model {os.fspath(model)!r}. Give the folder of a model, an ONNX file, or "
@@ -119,7 +124,7 @@ class _Task:
         model = self.source.fingerprint() or self.build().traced_fingerprint()
         fingerprint.add("model", model.encode())
         fingerprint.add("card", self.source.card.to_json())
-        options = replace(self.options, loras=())  # they count by content, as part of the model
+        options = replace(self.options, loras=(), config=None)  # both count by content
         fingerprint.add("options", repr(options).encode())
         add_compiler(fingerprint)
         return fingerprint.hexdigest()
@@ -161,6 +166,10 @@ def _module_source(model: object, card: Card | None) -> ModelSource:
 
 
 def _refuse_choices(options: CompileOptions) -> None:
+    if options.config is not None:
+        raise InvalidInput(
+            f"config {options.config} goes with the path of one safetensors file; leave it out."
+        )
     if options.sizes or options.tile is not None:
         raise InvalidInput(
             "sizes and tile can be chosen for a diffusers folder; any other model has the sizes "
@@ -177,6 +186,20 @@ def _diffusers_source(path: Path, card: Card | None, options: CompileOptions) ->
     from denoisert.export.sources.diffusers.source import DiffusersFolder
 
     return DiffusersFolder(path, card, options)
+
+
+def _checkpoint_source(path: Path, card: Card | None, options: CompileOptions) -> ModelSource:
+    from denoisert.export.sources.diffusers.original.checkpoint import Checkpoint
+    from denoisert.export.sources.diffusers.source import DiffusersFolder
+
+    checkpoint, folder = Checkpoint(path), options.config
+    if folder is None or not folder.is_dir():
+        raise InvalidInput(
+            f"--config {folder} is no folder. Give a local one with {INDEX_NAME}, configurations "
+            f"and tokenizers of the model of {path.name}, as diffusers saves them."
+        )
+    refuse_lone(folder)
+    return DiffusersFolder(folder, card, options, checkpoint)
 
 
 def _onnx_source(path: Path, card: Card | None) -> ModelSource:

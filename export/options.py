@@ -28,6 +28,8 @@ class CompileOptions:
         tile: (height, width) of the largest latents that a decoder takes at once; by default the
             whole latent, at most 64.
         loras: LoRA files that are merged into the model.
+        config: folder of the configurations and tokenizers of a model whose weights are one
+            safetensors file.
 
     Raises:
         InvalidInput: an unknown, repeated or missing target, a size that is none or repeated, or a
@@ -38,6 +40,7 @@ class CompileOptions:
     sizes: tuple[tuple[int, int], ...] = ()
     tile: tuple[int, int] | None = None
     loras: tuple[Lora, ...] = ()
+    config: Path | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.targets if name not in TARGETS]

@@ -1,4 +1,6 @@
-"""Names that a UNet's layers had before diffusers renamed them, which kohya keeps for SDXL.
+"""Names that a UNet's layers had before diffusers renamed them.
+
+Original checkpoints have them, and kohya keeps them for SDXL.
 
 The original counts all pieces of a side in one list, diffusers by level; so names are derived from
 the layers that a network has, whatever its number of levels.
@@ -12,6 +14,7 @@ from typing import Final
 
 WHOLE: Final = {
     "conv_in": "input_blocks.0.0",
+    "conv_norm_out": "out.0",
     "conv_out": "out.2",
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
@@ -21,6 +24,8 @@ WHOLE: Final = {
 """Layers outside of the blocks."""
 
 RESNET: Final = {
+    "norm1": "in_layers.0",
+    "norm2": "out_layers.0",
     "conv1": "in_layers.2",
     "conv2": "out_layers.3",
     "time_emb_proj": "emb_layers.1",

@@ -14,6 +14,7 @@ from denoisert.export.families.autoencoder import find_affine
 from denoisert.export.sources.diffusers.component import Component
 from denoisert.export.sources.diffusers.folder import read_folder
 from denoisert.export.sources.diffusers.networks import build_network
+from denoisert.export.sources.diffusers.stored import Files
 from denoisert.export.sources.diffusers.weights import find_weights
 from denoisert.runtime.errors import ExportError
 
@@ -32,7 +33,7 @@ def folder(tiny_text_folder: Path, tmp_path: Path) -> Path:
 def built(folder: Path, name: str) -> torch.nn.Module:
     component = read_folder(folder).components[name]
     paths = find_weights(component.folder, FILES[name].removesuffix(".safetensors"))
-    return build_network(component, paths)
+    return build_network(component, Files(paths, name))
 
 
 def configure(folder: Path, name: str, **entries: object) -> None:

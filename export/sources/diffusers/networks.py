@@ -6,7 +6,6 @@ Nothing that the folder names is imported: the classes stand here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -14,7 +13,7 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
 from denoisert.export.sources.diffusers.component import Component
-from denoisert.export.sources.diffusers.fit import check_fit, read_weights
+from denoisert.export.sources.diffusers.stored import Stored
 from denoisert.export.sources.diffusers.unfilled import Unfilled, check_filled
 from denoisert.runtime.errors import ExportError
 
@@ -43,25 +42,40 @@ REFUSALS: Final = (
 """What the libraries raise when a configuration describes no network."""
 
 
-def build_network(component: Component, paths: tuple[Path, ...]) -> nn.Module:
+def build_network(component: Component, stored: Stored) -> nn.Module:
     """One network with its weights in float32, in evaluation mode.
 
     Args:
         component: of a class in the closed tables.
-        paths: its weight files.
+        stored: its weights.
+
+    Raises:
+        ExportError: configuration and weights do not fit together.
+    """
+    wanted = _shapes(check_network(component, stored))  # before memory is taken for absurd sizes
+    with Unfilled():
+        network = _from_config(component)
+    network.load_state_dict(stored.read(wanted), strict=True, assign=True)
+    check_filled(network, component.name)
+    return network.float().eval().requires_grad_(requires_grad=False)
+
+
+def check_network(component: Component, stored: Stored) -> nn.Module:
+    """Compare a component's weights with its configuration, without reading any of them.
+
+    Args:
+        component: of a class in the closed tables.
+        stored: its weights.
+
+    Returns:
+        The network without weights, on the device meta.
 
     Raises:
         ExportError: configuration and weights do not fit together.
     """
     skeleton = build_skeleton(component)
-    wanted = {name: tuple(value.shape) for name, value in skeleton.state_dict().items()}
-    check_fit(wanted, paths, component.name)  # before memory is taken for absurd sizes
-    with Unfilled():
-        network = _from_config(component)
-    tensors = read_weights(wanted, paths, component.name)
-    network.load_state_dict(tensors, strict=True, assign=True)
-    check_filled(network, component.name)
-    return network.float().eval().requires_grad_(requires_grad=False)
+    stored.check(_shapes(skeleton))
+    return skeleton
 
 
 def build_skeleton(component: Component) -> nn.Module:
@@ -75,6 +89,10 @@ def build_skeleton(component: Component) -> nn.Module:
     """
     with torch.device("meta"):
         return _from_config(component)
+
+
+def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
 
 
 def _from_config(component: Component) -> nn.Module:

@@ -19,17 +19,21 @@ from denoisert.export.lora.file import open_lora
 from denoisert.export.lora.record import RECORD, name_with, write_record
 from denoisert.export.options import CompileOptions
 from denoisert.export.sources.diffusers.folder import CONFIG_NAMES, read_folder
-from denoisert.export.sources.diffusers.readme import read_readme
+from denoisert.export.sources.diffusers.readme import UNKNOWN_LICENCE, Readme, read_readme
+from denoisert.export.sources.diffusers.stored import Files, Stored
 from denoisert.export.sources.diffusers.tokenizers import read_tokenizers
 from denoisert.export.sources.diffusers.weights import find_weights
 from denoisert.export.sources.source import Loaded
 from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.errors import ExportError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from denoisert.export.graph.signature import Signature
     from denoisert.export.lora.merge import Merging
+    from denoisert.export.sources.diffusers.component import Component
+    from denoisert.export.sources.diffusers.original.checkpoint import Checkpoint
     from denoisert.export.sources.diffusers.preview import Preview
     from denoisert.export.sources.source import Component as Graph
 
@@ -47,6 +51,8 @@ class DiffusersFolder:
         path: the folder; it has a `model_index.json`.
         card: instead of the one that follows from the folder.
         options: size, tile and LoRAs.
+        checkpoint: one file that holds weights of some components, the denoiser's among them; the
+            folder needs none for these.
 
     Raises:
         ExportError: the folder is not of a kind that is compiled, or not whole; a LoRA that cannot
@@ -55,40 +61,42 @@ class DiffusersFolder:
     """
 
     def __init__(
-        self, path: Path, card: Card | None = None, options: CompileOptions | None = None
+        self,
+        path: Path,
+        card: Card | None = None,
+        options: CompileOptions | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         chosen = options or CompileOptions()
         self.folder = read_folder(path)
+        self._checkpoint = checkpoint
         self._loras = [open_lora(lora) for lora in chosen.loras]
         self._material = Material(
             self.folder,
-            read_readme(self.folder.root),
+            self._readme(),
             read_tokenizers(self.folder),
             chosen,
         )
         self._family = family_of(self.folder.class_name)
         self._sampling = self._family.sampling(self._material)
         self.card = card or self._own_card()
-        self._weights = {
-            name: find_weights(part.folder, STEMS[part.library])
-            for name, part in self.folder.components.items()
-            if name not in CONFIG_NAMES
-        }
+        self._weights = self._find_weights()
 
     @property
     def weight_bytes(self) -> int:
         """Bytes of all weights in float32, taken for twice the files of half precision."""
-        files = [path for paths in self._weights.values() for path in paths]
-        return 2 * sum(path.stat().st_size for path in files)
+        return 2 * sum(stored.nbytes for stored in self._weights.values())
 
     def fingerprint(self) -> str:
         """Digest of every component's configuration and weights, and of the tokenizers."""
-        digest = Fingerprint()
+        digest, digested = Fingerprint(), set[Path]()
         digest.add("pipeline", self.folder.class_name.encode())
         for name, part in sorted(self.folder.components.items()):
             digest.add(name, repr((part.class_name, sorted(part.config.items()))).encode())
-            for path in self._weights.get(name, ()):
-                digest.add_file(path.name, path)
+            for path in self._weights[name].files if name in self._weights else ():
+                if path not in digested:  # a checkpoint has several components
+                    digest.add_file(path.name, path)
+                digested.add(path)
         for name, tokens in sorted(self._material.tokens.items()):
             digest.add(name, repr(tokens).encode())
         for file in self._loras:
@@ -97,18 +105,17 @@ class DiffusersFolder:
         return digest.hexdigest()
 
     def load(self) -> Loaded:
-        """Check LoRAs against the networks, and begin to build and trace them one by one.
+        """Check weights and LoRAs against the networks, and begin to build and trace them.
 
-        Iterating over the components raises `ExportError` where configuration and weights do not
-        fit, or torch cannot export one.
+        Iterating over the components raises `ExportError` where torch cannot export one.
 
         Raises:
-            ExportError: a LoRA that is for another model.
+            ExportError: configuration and weights do not fit, or a LoRA is for another model.
         """
         from denoisert.export.sources.diffusers.preview import Preview
 
         merging, preview = self._merging(), Preview(self.card)
-        notes = (*self.folder.notes, *self._sampling.notes, *merging.notes)
+        notes = (*self._notes(), *merging.notes)
         files = self._files() | ({RECORD: write_record(merging.merged)} if self._loras else {})
         graphs = self._graphs(merging, preview)
         return Loaded(self.card, graphs, files, notes, preview.complete)
@@ -134,16 +141,52 @@ class DiffusersFolder:
     def _own_card(self) -> Card:
         """The card that follows from the folder; its name tells of LoRAs."""
         card = self._family.card(self._material, self._sampling)
-        return replace(card, name=name_with(card.name, [file.lora for file in self._loras]))
+        name = card.name if self._checkpoint is None else self._checkpoint.path.stem
+        return replace(card, name=name_with(name, [file.lora for file in self._loras]))
+
+    def _readme(self) -> Readme:
+        """The folder's; the licence is not that of a file from elsewhere."""
+        readme = read_readme(self.folder.root)
+        return readme if self._checkpoint is None else replace(readme, licence=UNKNOWN_LICENCE)
+
+    def _find_weights(self) -> dict[str, Stored]:
+        """Component -> its weights: those of the checkpoint, else in the component's folder."""
+        parts = {} if self._checkpoint is None else self._checkpoint.parts(self.folder)
+        found: dict[str, Stored] = {}
+        for name, part in self.folder.components.items():
+            if name in parts:
+                found[name] = parts[name]
+            elif name not in CONFIG_NAMES:
+                found[name] = Files(self._find_files(part), name)
+        return found
+
+    def _find_files(self, part: Component) -> tuple[Path, ...]:
+        try:
+            return find_weights(part.folder, STEMS[part.library])
+        except ExportError as error:
+            if self._checkpoint is None:
+                raise
+            raise ExportError(
+                f"{self._checkpoint.path.name} has no {part.name}, so it must come from "
+                f"{self.folder.root.name}: {error}"
+            ) from error
+
+    def _notes(self) -> tuple[str, ...]:
+        """What the user should know about the folder, its sampler and where weights come from."""
+        own = () if self._checkpoint is None else self._checkpoint.notes(self.folder)
+        return (*self.folder.notes, *self._sampling.notes, *own)
 
     def _merging(self) -> Merging:
-        """All LoRAs, checked against the networks that they may change."""
+        """All LoRAs, checked against the networks that they may change; first their weights."""
         from denoisert.export.lora.merge import Merging
-        from denoisert.export.sources.diffusers.networks import build_skeleton
+        from denoisert.export.sources.diffusers.networks import check_network
 
-        names = [name for name in self._weights if name != AUTOENCODER] if self._loras else []
-        skeletons = {name: build_skeleton(self.folder.components[name]) for name in names}
-        return Merging(skeletons, self._loras)
+        skeletons = {
+            name: check_network(self.folder.components[name], stored)
+            for name, stored in self._weights.items()
+        }
+        changed = {name: each for name, each in skeletons.items() if name != AUTOENCODER}
+        return Merging(changed, self._loras)
 
     def _files(self) -> dict[str, bytes]:
         """Tokenizers, as the card names them."""

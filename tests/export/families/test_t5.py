@@ -19,6 +19,7 @@ from denoisert.export.modules.clip import CLIPText
 from denoisert.export.modules.t5 import T5Text
 from denoisert.export.sources.diffusers.component import Component, Folder
 from denoisert.export.sources.diffusers.networks import build_network
+from denoisert.export.sources.diffusers.stored import Files
 from denoisert.export.sources.diffusers.tokens import Tokens
 from denoisert.runtime.bundle.condition import Cleaning, ConditionInput, Source, TextEncoder
 from denoisert.runtime.errors import ExportError
@@ -93,7 +94,7 @@ def test_each_text_encoder_gets_the_module_of_its_class() -> None:
 
 
 def built(network: PreTrainedModel, folder: Path) -> torch.nn.Module:
-    return build_network(component(network), (folder / FILE,))
+    return build_network(component(network), Files((folder / FILE,), "text_encoder"))
 
 
 EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight")
