@@ -15,18 +15,19 @@ PREDICTION: Final = "prediction"
 TIME: Final = "time"
 
 
-def state_channels(denoiser: Component, latent: int, *, default: int = 4) -> int:
+def state_channels(denoiser: Component, latent: int, *, default: int = 4, beside: int = 0) -> int:
     """Channels of the state, on which the denoiser and what made its latents agree.
 
     Args:
         denoiser: takes `in_channels`, returns as many `out_channels` or twice as many.
         latent: channels that the autoencoder has.
         default: `in_channels` of the class.
+        beside: how many of them are none of the state's, such as a mask's.
 
     Raises:
         ExportError: they do not agree.
     """
-    found = whole(denoiser, "in_channels", default)
+    found = whole(denoiser, "in_channels", default) - beside
     predicted = whole(denoiser, "out_channels", found)
     if found != latent or predicted not in (found, 2 * found):
         raise ExportError(

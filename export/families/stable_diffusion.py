@@ -1,5 +1,7 @@
 """Stable Diffusion 1 and 2: a UNet that attends to the states of one CLIP text encoder.
 
+Their inpainting models are shown a mask and the rest of the picture beside the latent.
+
 Source: Rombach et al. 2022, arXiv 2112.10752.
 """
 
@@ -17,6 +19,7 @@ from denoisert.export.families.autoencoder import (
 )
 from denoisert.export.families.configuration import pair
 from denoisert.export.families.family import Build, Material
+from denoisert.export.families.inpainting import channels_beside, repaints, shown_conditions
 from denoisert.export.families.prediction import network_of, output_ports, state_channels
 from denoisert.export.families.recipe import Recipe, guidance_of, write_card
 from denoisert.export.families.roster import (
@@ -60,6 +63,8 @@ FOREIGN_INPUTS: Final = (
 )
 """Settings that give a UNet inputs which no part of the folder feeds."""
 
+INPAINTING: Final = "StableDiffusionInpaintPipeline"
+
 ROSTER: Final = Roster(
     {
         "scheduler": SCHEDULERS,
@@ -76,6 +81,7 @@ class StableDiffusion:
 
     pipelines: Mapping[str, Roster] = {
         "StableDiffusionImg2ImgPipeline": ROSTER,
+        INPAINTING: ROSTER,
         "StableDiffusionPipeline": ROSTER,
     }
 
@@ -90,16 +96,18 @@ class StableDiffusion:
         )
 
     def card(self, material: Material, sampling: Sampling) -> Card:
-        """Text states in, one prediction out."""
+        """Text states in, for some a mask and the rest of a picture; one prediction out."""
         parts = material.parts
         sizes = self._sizes(material)
-        channels = state_channels(parts[UNET], latent_channels(parts[VAE]))
-        _check_inputs(material.folder, parts[UNET], parts[TEXT])
+        channels = _channels(material)
+        check_inputs(material.folder, parts[UNET], parts[TEXT])
         text = clip_encoder(parts[TEXT], material.tokens[TEXT])
+        layouts = sizes.layouts(channels)
+        shown = shown_conditions(layouts[0]) if repaints(parts[UNET], channels) else ()
         recipe = Recipe(
-            sizes.layouts(channels),
+            layouts,
             network_of(channels, sampling),
-            conditions=(states_condition(text, clip_width(parts[TEXT])),),
+            conditions=(states_condition(text, clip_width(parts[TEXT])), *shown),
             texts=(text,),
             autoencoder=autoencoder_of(parts[VAE], sizes),
         )
@@ -110,9 +118,11 @@ class StableDiffusion:
     ) -> Iterator[tuple[nn.Module, Signature]]:
         """UNet, text encoder, decoder and encoder."""
         from denoisert.export.graph.signature import denoiser_signature
-        from denoisert.export.modules.stable_diffusion import TextDenoiser
+        from denoisert.export.modules.stable_diffusion import TextDenoiser, TextRepainter
 
-        yield TextDenoiser(build(UNET)), denoiser_signature(card)
+        is_shown = repaints(material.parts[UNET], latent_channels(material.parts[VAE]))
+        denoiser = TextRepainter if is_shown else TextDenoiser
+        yield denoiser(build(UNET)), denoiser_signature(card)
         yield from clip_graphs(material, card, build)
         yield from autoencoder_graphs(material.parts[VAE], card, build)
 
@@ -121,9 +131,28 @@ class StableDiffusion:
         return find_sizes(trained, factor_of(material.parts[VAE]), material.options)
 
 
-def _check_inputs(folder: Folder, unet: Component, encoder: Component) -> None:
-    """Refuse a UNet that wants something else than the text encoder's states."""
-    foreign = [name for name in FOREIGN_INPUTS if unet.config.get(name) is not None]
+def _channels(material: Material) -> int:
+    """Of the state."""
+    unet, latent = material.parts[UNET], latent_channels(material.parts[VAE])
+    asked = material.folder.class_name
+    beside = channels_beside(unet, latent, asked=asked, repainting=INPAINTING)
+    return state_channels(unet, latent, beside=beside)
+
+
+def check_inputs(folder: Folder, unet: Component, encoder: Component, *, fed: str = "") -> None:
+    """Refuse a UNet that wants something else than the text encoder's states.
+
+    Args:
+        folder: for errors.
+        unet: with the settings of its inputs.
+        encoder: whose states it attends to.
+        fed: the setting of an input that is fed nevertheless.
+
+    Raises:
+        ExportError: an input that nothing feeds, or states of another width.
+    """
+    wanted = [name for name in FOREIGN_INPUTS if name != fed]
+    foreign = [name for name in wanted if unet.config.get(name) is not None]
     if foreign:
         raise ExportError(
             f"unet has {foreign[0]} = {unet.config[foreign[0]]!r}: an input that no part of a "

@@ -1,7 +1,8 @@
 """Stable Diffusion XL: a UNet told two CLIP encoders' states, a pooled state, sizes and crops.
 
 Its refiner has the second encoder alone, and is told an aesthetic score instead of the target size.
-Turbo and Lightning are students of the same shape, known by their scheduler.
+Turbo and Lightning are students of the same shape, known by their scheduler. An inpainting model is
+shown a mask and the rest of the picture beside the latent.
 
 Source: Podell et al. 2023, arXiv 2307.01952; Sauer et al. 2023, arXiv 2311.17042 (Turbo);
 Lin et al. 2024, arXiv 2402.13929 (Lightning).
@@ -9,7 +10,7 @@ Lin et al. 2024, arXiv 2402.13929 (Lightning).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,7 @@ from denoisert.export.families.autoencoder import (
 )
 from denoisert.export.families.configuration import pair, whole
 from denoisert.export.families.family import Build, Material
+from denoisert.export.families.inpainting import channels_beside, repaints, shown_conditions
 from denoisert.export.families.prediction import network_of, state_channels
 from denoisert.export.families.recipe import Recipe, guidance_of, write_card
 from denoisert.export.families.roster import (
@@ -64,8 +66,13 @@ SIZES: Final = "sizes"
 DEFAULT_SAMPLE: Final = 128
 """Latent size of a UNet that does not say its own, as the pipeline has it."""
 
+INPAINTING: Final = "StableDiffusionXLInpaintPipeline"
+
 GUIDANCE: Final = 5.0
 """Guidance scale of the pipelines' own calls."""
+
+INPAINTING_GUIDANCE: Final = 7.5
+"""The same of the pipeline that repaints."""
 
 SCORES: Final = (6.0, 2.5)
 """Aesthetic scores that the refiner is told, of the condition and of its negative."""
@@ -96,6 +103,7 @@ class StableDiffusionXL:
 
     pipelines: Mapping[str, Roster] = {
         "StableDiffusionXLImg2ImgPipeline": ROSTER,
+        INPAINTING: ROSTER,
         "StableDiffusionXLPipeline": ROSTER,
     }
 
@@ -103,25 +111,27 @@ class StableDiffusionXL:
         """The folder's scheduler; few steps without guidance where it is a student's."""
         scheduler = material.parts["scheduler"]
         is_student = _is_student(scheduler)
-        scale = 1.0 if is_student else GUIDANCE
-        guidance = guidance_of(material.readme, scale)
+        own = INPAINTING_GUIDANCE if material.folder.class_name == INPAINTING else GUIDANCE
+        guidance = guidance_of(material.readme, 1.0 if is_student else own)
         found = read_scheduler(scheduler.class_name, scheduler.config, guidance)
         return _few_steps(material, found) if is_student else found
 
     def card(self, material: Material, sampling: Sampling) -> Card:
-        """Text states, a pooled state and sizes in; one prediction out."""
+        """Text, a pooled state, sizes, for some a mask and a picture in; one prediction out."""
         parts = material.parts
         sizes = self._sizes(material)
-        channels = state_channels(parts[UNET], latent_channels(parts[VAE]))
+        channels = _channels(material)
         _check_encoders(parts)
         _check_inputs(parts[UNET])
         texts = tuple(_text(material, name) for name in _encoders(parts))
         conditions = _conditions(material, texts)
         _check_widths(parts[UNET], conditions)
+        layouts = sizes.layouts(channels)
+        shown = shown_conditions(layouts[0]) if repaints(parts[UNET], channels) else ()
         recipe = Recipe(
-            sizes.layouts(channels),
+            layouts,
             network_of(channels, sampling),
-            conditions=conditions,
+            conditions=(*conditions, *shown),
             texts=texts,
             autoencoder=autoencoder_of(parts[VAE], sizes),
         )
@@ -132,16 +142,38 @@ class StableDiffusionXL:
     ) -> Iterator[tuple[nn.Module, Signature]]:
         """UNet, text encoders, decoder and encoder."""
         from denoisert.export.graph.signature import denoiser_signature
-        from denoisert.export.modules.stable_diffusion_xl import OneTextDenoiser, TwoTextsDenoiser
 
-        denoiser = TwoTextsDenoiser if FIRST in material.parts else OneTextDenoiser
-        yield denoiser(build(UNET)), denoiser_signature(card)
+        yield _denoiser(material)(build(UNET)), denoiser_signature(card)
         yield from clip_graphs(material, card, build)
         yield from autoencoder_graphs(material.parts[VAE], card, build)
 
     def _sizes(self, material: Material) -> Sizes:
         trained = pair(material.parts[UNET], "sample_size", DEFAULT_SAMPLE)
         return find_sizes(trained, factor_of(material.parts[VAE]), material.options)
+
+
+def _channels(material: Material) -> int:
+    """Of the state."""
+    unet, latent = material.parts[UNET], latent_channels(material.parts[VAE])
+    asked = material.folder.class_name
+    beside = channels_beside(unet, latent, asked=asked, repainting=INPAINTING)
+    return state_channels(unet, latent, beside=beside)
+
+
+def _denoiser(material: Material) -> Callable[[nn.Module], nn.Module]:
+    """The module with the ports of the card."""
+    from denoisert.export.modules.stable_diffusion_xl import (
+        OneTextDenoiser,
+        OneTextRepainter,
+        TwoTextsDenoiser,
+        TwoTextsRepainter,
+    )
+
+    parts = material.parts
+    is_shown = repaints(parts[UNET], latent_channels(parts[VAE]))
+    if FIRST in parts:
+        return TwoTextsRepainter if is_shown else TwoTextsDenoiser
+    return OneTextRepainter if is_shown else OneTextDenoiser
 
 
 def _is_student(scheduler: Component) -> bool:

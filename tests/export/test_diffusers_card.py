@@ -219,7 +219,7 @@ def test_the_trained_size_is_one_number_or_two(sample: object, latent: tuple[int
 @pytest.mark.parametrize(
     ("folder", "words"),
     [
-        (changed("unet", in_channels=9), "takes 9 channels and returns 4, the autoencoder has 4"),
+        (changed("unet", in_channels=8), "takes 8 channels and returns 4, the autoencoder has 4"),
         (changed("unet", out_channels=5), "returns 5"),
         (changed("vae", latent_channels=16), "the autoencoder has 16"),
         (changed("unet", cross_attention_dim=768), "states of width 768, text_encoder gives 32"),

@@ -7,7 +7,7 @@ from denoisert.export.parity import relative_error
 from denoisert.export.targets.session import open_graph
 from denoisert.runtime.bundle.condition import Source
 from denoisert.runtime.bundle.open import Bundle
-from denoisert.runtime.bundle.sizes import pixel_size
+from denoisert.runtime.bundle.sizes import conditions_at, pixel_size
 from tests.export.families.folders import FAMILIES, family_folder
 
 LATENT = 1e-3
@@ -75,7 +75,7 @@ def _inputs(card, layout):
     given[card.network.time] = np.array([601.0, 201.0]).astype(card.network.time_dtype)
     for name in card.network.scalars:
         given[name] = np.array([3.5, 1.5], np.float32)
-    for entry in card.conditions:
+    for entry in conditions_at(card, layout):
         if entry.source is Source.SIZES:
             value = np.array([[measure.of(*size) for measure in entry.measures]] * 2)
         else:

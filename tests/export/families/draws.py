@@ -2,7 +2,8 @@
 
 A pipeline, its scheduler and its autoencoder call `randn_tensor` of their own modules. The first
 two take the draws of the loop one after another, which is how a sampler's table counts them; the
-posterior of an autoencoder takes draw 0 of the codec's purpose, however often it is asked.
+posterior of an autoencoder takes draw 0 of the codec's purpose, however often it is asked; that of
+a picture without what a mask hides takes draw 1, the same for all pictures of a request.
 """
 
 import sys
@@ -53,6 +54,11 @@ class Draws:
         """The draw of an autoencoder's posterior."""
         return noise(self.seed, tuple(shape), purpose=philox.CODEC)
 
+    def masked(self, shape, *_, **__):
+        """The draw of the posterior of what a mask leaves."""
+        one = noise(self.seed, (1, *shape[1:]), draw=1, purpose=philox.CODEC)
+        return one.expand(tuple(shape))
+
 
 class StartedDraws(Draws):
     """The same where a run starts from noise alone.
@@ -76,6 +82,19 @@ def start_scale(scheduler):
     sigmas = getattr(scheduler, "sigmas", None)
     # 1: schedulers that hold x, or x / alpha at sigma 0; the flows have no such attribute.
     return 1.0 if sigmas is None or begun == 1.0 else float((1 + sigmas[0] ** 2) ** 0.5) / begun
+
+
+@contextmanager
+def masked(pipeline, draws):
+    """While a pipeline looks at what a mask leaves of its picture, `draws` knows it."""
+    prepare = pipeline.prepare_mask_latents
+
+    def prepared(*arguments, **named):
+        with patch(f"{vae.__name__}.randn_tensor", draws.masked):
+            return prepare(*arguments, **named)
+
+    with patch.object(pipeline, "prepare_mask_latents", prepared):
+        yield draws
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tests.export.families.draws import Draws, StartedDraws, drawn
+from tests.export.families.draws import Draws, StartedDraws, drawn, masked
 
 RAW = {"clean_caption": False, "use_resolution_binning": False}
 """PixArt's pipelines would clean the prompt where two more libraries are there, and would make the
@@ -96,11 +96,12 @@ def inpaint(folder, request, mask, *, pipeline=None, **arguments):
     start = {
         "image": pictures(request),
         "mask_image": [Image.fromarray(mask)] * request.images,
-        "strength": request.start.share,
+        "strength": 1.0 if request.start.share is None else request.start.share,
         "height": mask.shape[0],
         "width": mask.shape[1],
     }
-    return run(pipeline, Draws(request.seed), **prompts(pipeline, request) | start | arguments)
+    with masked(pipeline, Draws(request.seed)) as draws:
+        return run(pipeline, draws, **prompts(pipeline, request) | start | arguments)
 
 
 def inpainting(pipeline):

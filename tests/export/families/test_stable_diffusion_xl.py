@@ -77,7 +77,7 @@ def test_lightning_is_the_base_with_its_own_times(runtime, folder):
 
     advice = DiffusersFolder(folder(LIGHTNING)).card.sampler
     sampler = {"solver": advice.solver, "schedule": advice.spacing, "guidance": advice.guidance}
-    asked = request(size=1, **sampler)
+    asked = replace(request(size=1), **sampler)
     assert_equal(runtime(BASE).generate(asked), text_to_image(folder(LIGHTNING), asked))
 
 

@@ -186,7 +186,7 @@ def test_other_trailing_schedulers_are_no_students(changes: dict[str, object]) -
         ({"text_encoder_2": {"projection_dim": 768}}, "pooled state of 768 and 6 sizes"),
         ({"without": ("tokenizer",)}, "has text_encoder and no tokenizer"),
         ({"without": ("text_encoder",)}, "has tokenizer and no text_encoder"),
-        ({"unet": {"in_channels": 9}}, "takes 9 channels and returns 9"),
+        ({"unet": {"in_channels": 8}}, "takes 8 channels and returns 8"),
         ({"text_encoder": {"vocab_size": 1000}}, "has 49408 tokens, text_encoder knows 1000"),
     ],
 )

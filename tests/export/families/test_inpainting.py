@@ -1,0 +1,96 @@
+"""Repainting: networks that are shown mask and picture, and replacement with those that are not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from denoisert.runtime import CFG, Runtime, Start, Torch
+from tests.export.families.bundles import assert_equal, changes, difference, family_bundle
+from tests.export.families.family import mask, picture
+from tests.export.families.folders import FAMILIES, family_folder
+from tests.export.families.oracles import inpaint
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+SHOWN = ("sd1_inpaint", "sdxl_inpaint")
+LIVE = 0.1
+ENGINES = {"onnxruntime": "cpu", "torch": Torch("cpu")}
+TEXTS = {"sd1_inpaint": {"hidden_states"}, "sdxl_inpaint": {"hidden_states", "hidden_states_2"}}
+TOLD = {"sd1_inpaint": set(), "sdxl_inpaint": {"pooled", "sizes"}}
+
+
+@pytest.fixture(scope="module")
+def folder(once):
+    """name -> its folder."""
+    return lambda name: family_folder(once, name)
+
+
+@pytest.fixture(scope="module")
+def runtime(once):
+    """(name, engine) -> its open bundle."""
+    opened = {}
+
+    def of(name, engine="onnxruntime"):
+        if (name, engine) not in opened:
+            path, device = family_bundle(once, name), ENGINES[engine]
+            opened[name, engine] = Runtime.open(path, threads=1, devices=(device,))
+        return opened[name, engine]
+
+    yield of
+    for each in opened.values():
+        each.close()
+
+
+def request(name, strength=0.75, size=0, hidden=None, **choices):
+    """A request that repaints what is `hidden`, the fixtures' mask by default."""
+    side = FAMILIES[name].sizes[size]
+    start = Start(picture(side), strength, mask=mask(side) if hidden is None else hidden)
+    return FAMILIES[name].request(size=size, start=start, **choices)
+
+
+def theirs(folder, asked):
+    return inpaint(folder, asked, np.asarray(asked.start.mask))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("guidance", [0, 1])
+@pytest.mark.parametrize("size", [0, 1])
+@pytest.mark.parametrize("told", [0, 1])
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_network_that_is_shown_the_picture(name, told, size, guidance, engine, runtime, folder):
+    asked = request(name, told=told, size=size, guidance=guidance)
+    assert_equal(runtime(name, engine).generate(asked), theirs(folder(name), asked))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("size", [0, 1])
+@pytest.mark.parametrize("name", SHOWN)
+def test_from_noise_alone(name, size, engine, runtime, folder):
+    """Strength 1: of the picture nothing but what it is shown."""
+    asked = request(name, 1.0, size=size, guidance=1)
+    assert_equal(runtime(name, engine).generate(asked), theirs(folder(name), asked))
+
+
+@pytest.mark.parametrize("layout", [0, 1])
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_condition_counts(name, layout, once):
+    found = changes(family_bundle(once, name), layout)
+    assert set(found) == {"time", "mask", "masked_latent", *TEXTS[name], *TOLD[name]}
+    assert min(found.values()) > LIVE, found
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_what_is_recommended(name, runtime, folder):
+    """The pipelines' own guidance."""
+    assert runtime(name).card.sampler.guidance == CFG(7.5)
+    asked = replace(request(name, size=1), guidance=None)
+    found = runtime(name).generate(asked)
+    assert_equal(found, theirs(folder(name), replace(asked, guidance=CFG(7.5))))
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_another_mask_is_another_picture(name, runtime):
+    side = FAMILIES[name].sizes[0]
+    one = runtime(name).generate(request(name))
+    assert difference(one, runtime(name).generate(request(name, hidden=255 - mask(side)))) > 0.05
