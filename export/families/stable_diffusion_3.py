@@ -175,11 +175,11 @@ class StableDiffusion3:
         sizes = find_sizes((side, side), factor, material.options, multiple=patch)
         most = patch * whole(transformer, "pos_embed_max_size", POSITIONS)
         for height, width in sizes.latents:
-            if max(height, width) > most:
+            if max(height, width) > most or height % patch or width % patch:
                 raise InvalidInput(
-                    f"size {height * factor}x{width * factor} is larger than the transformer's "
-                    f"table of positions; its pictures have at most {most * factor} pixels along "
-                    "an edge."
+                    f"size {height * factor}x{width * factor} is none of the transformer's: it has "
+                    f"tokens of {patch * factor} pixels, and positions for {most * factor} pixels "
+                    "along an edge. Ask for such a size."
                 )
         return sizes
 
