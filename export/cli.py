@@ -24,20 +24,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="turn a model into a bundle",
         description="Compile a model into a bundle and check it against the model.",
     )
-    parser.add_argument(
-        "model",
-        help="folder of a model, one safetensors file with --config, name of a zoo model (digits, "
-        "emoji), or ONNX file",
-    )
+    _add_model(parser)
     parser.add_argument("-o", "--out", type=Path, required=True, help="the bundle's folder")
-    parser.add_argument("--card", type=Path, help="card.json; needed for an ONNX file")
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FOLDER",
-        help="configurations and tokenizers of a model in one safetensors file, as diffusers "
-        "saves them; nothing is downloaded",
-    )
     parser.add_argument(
         "--target",
         action="append",
@@ -67,6 +55,23 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="merge a LoRA with a weight (default: 1); may be repeated",
     )
     parser.set_defaults(func=run)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    """What is compiled, and what has to be told about it."""
+    parser.add_argument(
+        "model",
+        help="folder of a model, one safetensors file with --config, name of a zoo model (digits, "
+        "emoji), or ONNX file",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FOLDER",
+        help="configurations and tokenizers of a model in one safetensors file, as diffusers "
+        "saves them; nothing is downloaded",
+    )
+    parser.add_argument("--card", type=Path, help="card.json; needed for an ONNX file")
 
 
 def run(arguments: argparse.Namespace) -> int:
