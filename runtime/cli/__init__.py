@@ -19,6 +19,7 @@ from denoisert.runtime.cli import (
     verify,
     warm,
 )
+from denoisert.runtime.cli.parser import Parser
 from denoisert.runtime.cli.verbs import add_installed
 from denoisert.runtime.errors import DenoiseRTError, InvalidInput
 
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with every verb, those that other packages install included."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="denoisert",
         description="Compile diffusion models ahead of time, run them, and look inside.",
         epilog="`denoisert VERB --help` explains a verb.",

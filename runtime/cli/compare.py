@@ -46,7 +46,11 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("a", type=Path, metavar="A", help="a bundle's folder, the reference")
     parser.add_argument("b", type=Path, metavar="B", help="another, or the same again")
     parser.add_argument(
-        "conditions", nargs="*", metavar="CONDITION", help="as for generate; default: four"
+        "conditions",
+        nargs="*",
+        default=[],
+        metavar="CONDITION",
+        help="as for generate; default: four",
     )
     parser.add_argument("--negative", metavar="CONDITION", help="condition of the uncond branch")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the first request")

@@ -49,6 +49,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "conditions",
         nargs="*",
+        default=[],
         metavar="CONDITION",
         help="a prompt; for a class-conditional model a class's number or name",
     )

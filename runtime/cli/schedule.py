@@ -42,7 +42,11 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help="a bundle's folder")
     parser.add_argument(
-        "conditions", nargs="*", metavar="CONDITION", help="as for generate; they take turns"
+        "conditions",
+        nargs="*",
+        default=[],
+        metavar="CONDITION",
+        help="as for generate; they take turns",
     )
     parser.add_argument(
         "--oracle", choices=subjects.ORACLES, help="default mixture, where no BUNDLE is"

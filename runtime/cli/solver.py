@@ -44,11 +44,15 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help="a bundle's folder")
     parser.add_argument(
-        "conditions", nargs="*", metavar="CONDITION", help="as for generate; default: four"
+        "conditions",
+        nargs="*",
+        default=[],
+        metavar="CONDITION",
+        help="as for generate; default: four",
     )
     parser.add_argument(
         "--oracle",
-        choices=subjects.ORACLES,
+        choices=(*subjects.ORACLES, subjects.BOXED),
         help=f"default mixture, where no BUNDLE is; {subjects.BOXED} is for solvers with a box",
     )
     parser.add_argument(

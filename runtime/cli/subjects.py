@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from denoisert.runtime.sampling.solvers import Solver
 
 BOXED = "reflected"
-ORACLES = ("mixture", "gaussian", "finite", BOXED)
+ORACLES = ("mixture", "gaussian", "finite")
 PATH, SCHEDULE, PURE_NOISE_SCHEDULE, BOXED_PATH = "linear", "karras", "trailing", "ve"
 BOXED_SOLVERS = (
     "predictor_corrector(corrections=0, box=(0, 1))",
