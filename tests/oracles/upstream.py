@@ -6,9 +6,9 @@ is an error of `unknown()`, so a newer diffusers cannot add one unnoticed.
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +24,7 @@ from denoisert.runtime.errors import DenoiseRTError
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 
 PACKAGE = "diffusers.schedulers"
+FOLDER = Path(importlib.util.find_spec(PACKAGE).origin).parent
 NOT_SCHEDULERS = {"utils"}
 STEPS = 8
 
@@ -246,12 +247,8 @@ CASES = TABLES | NO_TABLES
 
 def files() -> list[str]:
     """scheduling_<name>.py of the installed package."""
-    found = {path.stem.removeprefix("scheduling_") for path in _folder().glob("scheduling_*.py")}
+    found = {path.stem.removeprefix("scheduling_") for path in FOLDER.glob("scheduling_*.py")}
     return sorted(found - NOT_SCHEDULERS)
-
-
-def _folder() -> Path:
-    return Path(importlib.util.find_spec(PACKAGE).origin).parent
 
 
 def unknown() -> tuple[list[str], list[str]]:
@@ -292,13 +289,8 @@ def scheduler_class(name: str) -> type:
 
 def written_class(name: str) -> str:
     """The name of a file's scheduler, read without importing it."""
-    tree = ast.parse((_folder() / f"scheduling_{name}.py").read_text(encoding="utf-8"))
-    (found,) = [
-        node.name
-        for node in tree.body
-        if isinstance(node, ast.ClassDef) and node.name.endswith("Scheduler")
-    ]
-    return found
+    text = (FOLDER / f"scheduling_{name}.py").read_text(encoding="utf-8")
+    return re.findall(r"^class (\w+Scheduler)\b", text, re.MULTILINE)[0]
 
 
 def outcomes(steps: int = STEPS) -> list[Outcome]:
