@@ -103,12 +103,12 @@ def test_one_that_fails_does_not_disturb_the_others(pair: tuple[Runtime, Runtime
 def test_both_are_planned_before_anything_runs(pair: tuple[Runtime, Runtime]) -> None:
     first, second = Refined(*pair, 0.5).plan(ASKED)
     assert (first.stages, second.stages, first.steps) == (5, 3, 8)  # 0.5 itself is the base's
-    before = pair[0].stats()["submitted"]
+    before = pair[0].stats()["requests_submitted"]
     with pytest.raises(InvalidInput, match="class 11"):
         refine(*pair, replace(ASKED, condition=11))
     with pytest.raises(InvalidInput, match="no request"):
         Refined(*pair).plan("apple")  # type: ignore[arg-type]
-    assert pair[0].stats()["submitted"] == before
+    assert pair[0].stats()["requests_submitted"] == before
 
 
 def test_what_the_base_leaves_is_not_decoded(words: tuple[Runtime, Runtime]) -> None:
