@@ -2,7 +2,7 @@
 
 Names that older versions of the libraries wrote are understood: the prefix of a text encoder that
 stood inside a larger model, and the four matrices of the autoencoder's attention. Of two names for
-one tensor, files have one or both.
+one tensor, files have one or both. What no network of today reads is left out.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ READABLE: Final = ("float16", "bfloat16", "float32", "float64")
 """Types that become float32."""
 
 PREFIX: Final = "text_model."
-COUNTERS: Final = ("position_ids",)
-"""Last names of tensors that only count and are computed today."""
+UNREAD: Final = ("position_ids", "caption_projection.y_embedding")
+"""Ends of the names of tensors that nothing reads: positions are counted when they are needed, and
+PixArt's caption of training without one never had a part in its pipelines."""
 
 TIED: Final[Mapping[str, str]] = {
     "encoder.embed_tokens.weight": "shared.weight",
@@ -70,7 +71,7 @@ def check_fit(
     names = _match(wanted, headers)
     missing = sorted(wanted.keys() - names.keys())
     known = set(names.values())
-    extra = sorted(n for n in headers.keys() - known if n.rsplit(".", 1)[-1] not in COUNTERS)
+    extra = sorted(name for name in headers.keys() - known if not _is_unread(name))
     if missing or extra:
         raise ExportError(
             f"the weights of {where} do not fit its configuration: {len(missing)} tensors are "
@@ -116,6 +117,10 @@ def _match(wanted: Mapping[str, tuple[int, ...]], headers: Mapping[str, object])
         if TIED.get(name) in headers:
             names[name] = TIED[name]
     return names
+
+
+def _is_unread(name: str) -> bool:
+    return any(name == end or name.endswith(f".{end}") for end in UNREAD)
 
 
 def _check_tensor(name: str, shape: tuple[int, ...], found: Tensor, where: str) -> None:

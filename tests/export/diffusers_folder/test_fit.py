@@ -183,3 +183,15 @@ def test_a_configuration_of_other_sizes_is_named(tmp_path, autoencoder):
     wide = AutoencoderKL(block_out_channels=(16,), norm_num_groups=2, latent_channels=2)
     with pytest.raises(ExportError, match=r"vae: tensor '.*' is \(8.* in the weights and \(16"):
         check_fit(shapes_of(wide), (path,), "vae")
+
+
+@pytest.mark.parametrize("name", ["position_ids", "a.caption_projection.y_embedding"])
+def test_what_nothing_reads_may_lie_in_a_file(tmp_path, name):
+    path = save(tmp_path / "a.safetensors", tensors("a", name))
+    assert check_fit({"a": (2, 3)}, (path,), "transformer") == {"a": "a"}
+
+
+def test_other_tensors_of_the_same_last_name_are_unknown(tmp_path):
+    path = save(tmp_path / "a.safetensors", tensors("a", "other.y_embedding"))
+    with pytest.raises(ExportError, match=r"1 unknown .'other.y_embedding'."):
+        check_fit({"a": (2, 3)}, (path,), "transformer")

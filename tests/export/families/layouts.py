@@ -32,6 +32,14 @@ from tests.export.families.older_tokenizers import (
 EARLIER = {"_diffusers_version": "0.36.0", "transformers_version": "4.55.4"}
 FIRST = {"_diffusers_version": "0.6.0", "transformers_version": "4.22.0"}
 ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+TRANSFORMER_FIRST = {
+    "_class_name": "Transformer2DModel",
+    "_diffusers_version": "0.22.0.dev0",
+    "double_self_attention": False,
+    "num_vector_embeds": None,
+    "only_cross_attention": False,
+    "use_linear_projection": False,
+}
 SHARD = "100KB"
 
 
@@ -91,6 +99,23 @@ def slow(folder):
             added = {text: count + number for number, text in sentinels()}
             clip.dump(place / "added_tokens.json", added)
     return Path(folder)
+
+
+def pixart_first(folder):
+    """The folders of PixArt-alpha: diffusers 0.22, one class for all transformers.
+
+    Args:
+        folder: of "pixart_alpha", as the installed versions have written it; changed in place.
+
+    Returns:
+        The folder.
+    """
+    folder = Path(folder)
+    slow(folder)
+    rewrite(folder, "model_index.json", transformer_named_first)
+    rewrite(folder / "transformer", "config.json", transformer_configured_first)
+    resave(folder / "transformer" / "diffusion_pytorch_model.safetensors", caption_saved)
+    return folder
 
 
 def lean(folder):
@@ -191,6 +216,23 @@ def positions_saved(weights):
     """CLIP's weights with the numbers of its positions."""
     count = weights["text_model.embeddings.position_embedding.weight"].shape[0]
     return weights | {"text_model.embeddings.position_ids": torch.arange(count)[None]}
+
+
+def transformer_named_first(index):
+    return index | {"transformer": ["diffusers", TRANSFORMER_FIRST["_class_name"]]}
+
+
+def transformer_configured_first(config):
+    """With settings that the class of today has not, and without those that it was given later."""
+    later = ("interpolation_scale", "use_additional_conditions")
+    kept = {key: value for key, value in config.items() if key not in later}
+    return kept | TRANSFORMER_FIRST
+
+
+def caption_saved(weights):
+    """A transformer's weights with the caption that stood for none in training."""
+    width = weights["caption_projection.linear_1.weight"].shape[1]
+    return weights | {"caption_projection.y_embedding": torch.ones(120, width)}
 
 
 def resave_encoders(folder, change):

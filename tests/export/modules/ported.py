@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from denoisert.export.graph.signature import Signature, Sizes
 from denoisert.export.modules.autoencoder import Decoder, Encoder
 from denoisert.export.modules.dit import ClassDenoiser
-from denoisert.export.modules.patches import unpatchify
+from denoisert.export.modules.pixart import TextDenoiser
 from denoisert.export.modules.traceable import make_traceable
 from denoisert.export.random_inputs import Arrays
 from denoisert.runtime.engines.engine import Port
@@ -23,6 +23,8 @@ STATE = Port("latent", "float32", ("lanes", 4, "height", "width"))
 TIME = Port("time", "float32", ("lanes",))
 TEXT = Port("text", "float32", ("lanes", TOKENS, WIDTH))
 MASK = Port("mask", "int64", ("lanes", TOKENS))
+STATES = Port("hidden_states", TEXT.dtype, TEXT.dims)
+TOKEN_MASK = Port("token_mask", MASK.dtype, MASK.dims)
 POOLED = Port("pooled", "float32", ("lanes", 16))
 LABEL = Port("label", "int64", ("lanes",))
 PICTURE = Port("picture", "float32", ("lanes", 3, "picture_height", "picture_width"))
@@ -45,31 +47,6 @@ class Masked(Network):
         return self.network(
             latent, time, encoder_hidden_states=text, encoder_attention_mask=mask, return_dict=False
         )[0]
-
-
-class Blocks(Network):
-    """PixArt without the forward of its class, which no exporter takes."""
-
-    def forward(self, latent: Tensor, time: Tensor, text: Tensor, mask: Tensor) -> Tensor:
-        net = self.network
-        lanes, height, width = (latent.shape[0], latent.shape[2] // PATCH, latent.shape[3] // PATCH)
-        added = {"resolution": None, "aspect_ratio": None}
-        tokens = net.pos_embed(latent)
-        condition, embedded = net.adaln_single(
-            time, added, batch_size=lanes, hidden_dtype=tokens.dtype
-        )
-        states = net.caption_projection(text)
-        bias = (1 - mask.to(tokens.dtype))[:, None] * -10000.0
-        for block in net.transformer_blocks:
-            tokens = block(
-                tokens,
-                encoder_hidden_states=states,
-                encoder_attention_mask=bias,
-                timestep=condition,
-            )
-        shift, scale = (net.scale_shift_table[None] + embedded[:, None]).chunk(2, dim=1)
-        tokens = net.proj_out(net.norm_out(tokens) * (1 + scale) + shift)
-        return unpatchify(tokens, height, width, PATCH)
 
 
 class Joint(Network):
@@ -122,7 +99,7 @@ def signature(inputs: tuple[Port, ...], output: Port | None = None, **fields: An
 def drawn(port: Port, lanes: int, generator: np.random.Generator) -> np.ndarray:
     """Times of training, labels, masks with a few tokens of padding, and noise."""
     shape = port.shape(lanes)
-    if port.name == "mask":
+    if port.name in ("mask", "token_mask"):
         return (np.arange(TOKENS) < generator.integers(1, TOKENS, (lanes, 1))).astype(np.int64)
     if port.dtype == "int64":
         return generator.integers(0, 4, shape)
@@ -156,8 +133,10 @@ def ported(name: str) -> Ported:
         return Ported(module, signature((STATE, TIME, LABEL), BOTH))
     if name == "pixels":
         return Ported(Pixels("pixels"), signature((PICTURE, TIME), sizes=picture_sizes(1)))
-    if name in ("unet", "pixart"):
-        module, out = (Masked(name), None) if name == "unet" else (Blocks(name), BOTH)
-        return Ported(module, signature((*text, MASK), out))
+    if name == "pixart":
+        module = TextDenoiser(make_traceable(CASES["pixart"].network()))
+        return Ported(module, signature((STATE, TIME, STATES, TOKEN_MASK), BOTH))
+    if name == "unet":
+        return Ported(Masked(name), signature((*text, MASK)))
     kind = Joint if name == "sd3" else Packed
     return Ported(kind(name), signature((*text, POOLED)))
