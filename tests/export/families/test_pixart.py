@@ -54,7 +54,7 @@ def request(name=ALPHA, **choices):
 @pytest.mark.parametrize("size", [0, 1])
 @pytest.mark.parametrize("told", [0, 1])
 @pytest.mark.parametrize("name", NAMES)
-def test_words_to_pictures(name, told, size, guidance, engine, runtime, folder):
+def test_words_to_pictures(name, told, size, guidance, *, engine, runtime, folder):
     asked = request(name, told=told, size=size, guidance=guidance)
     assert_equal(runtime(name, engine).generate(asked), text_to_image(folder(name), asked))
 
