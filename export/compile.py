@@ -10,13 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from denoisert.export.advice import check_advice, check_card
 from denoisert.export.bundle import write_bundle
 from denoisert.export.fingerprint import Fingerprint, add_compiler
+from denoisert.export.need import check_room, need_of
 from denoisert.export.options import Compiled, CompileOptions, Progress, Report
+from denoisert.export.room import Room
 from denoisert.export.sources.lone import refuse_lone
 from denoisert.export.sources.source import ModelSource
 from denoisert.export.sources.zoo import ZooFolder, refuse_pickle, zoo_folder, zoo_names
 from denoisert.runtime.bundle.card import Card
+from denoisert.runtime.bundle.manifest import NAME
 from denoisert.runtime.errors import ExportError, InvalidInput
 
 if TYPE_CHECKING:
@@ -24,9 +28,6 @@ if TYPE_CHECKING:
 
     from denoisert.export.build import Build
     from denoisert.export.bundle import Contents, Draft
-
-SPARE_BYTES = 8 * 2**20
-"""Room for graphs and manifest beside the weights."""
 
 INDEX_NAME = "model_index.json"
 """What makes a folder one of diffusers."""
@@ -55,17 +56,27 @@ def compile_bundle(
         Where the bundle lies, its id, whether it was there already, times and parity figures.
 
     Raises:
-        InvalidInput: no such model, or model and card disagree.
+        InvalidInput: no such model, model and card disagree, or the card recommends a sampler that
+            cannot run.
         ExportError: the model cannot be compiled, or its graph differs from it (`ParityError`).
         BundleError: `out` is something else than a bundle, or cannot be written.
+        OutOfMemory: it would take more memory than there is; nothing was begun.
     """
+    check_card(card)
     chosen = options or CompileOptions()
     source = find_source(model, card, chosen)
+    check_advice(source.card)
+    need, place = need_of(source.parts), Path(out)
+    if not (place / NAME).is_file():  # else it may be there already, and nothing is needed
+        check_room(need, Room.beside(place))
     task = _Task(source, chosen, progress)
-    manifest = write_bundle(
-        out, task.key(), task.fill, needed_bytes=source.weight_bytes + SPARE_BYTES
-    )
-    return task.result(Path(out), manifest.id)
+
+    def fill(draft: Draft) -> Contents:
+        check_room(need, Room.beside(place))
+        return task.fill(draft)
+
+    manifest = write_bundle(out, task.key(), fill, needed_bytes=need.disk_bytes)
+    return task.result(place, manifest.id)
 
 
 def find_source(

@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from denoisert.export.fingerprint import Fingerprint
-from denoisert.export.graph.signature import Signature, denoiser_signature
+from denoisert.export.graph.signature import DENOISER, Signature, denoiser_signature
 from denoisert.export.graph.trace import evaluating, trace
+from denoisert.export.need import Part
 from denoisert.export.random_inputs import Arrays
 from denoisert.export.sources.source import Component, Loaded
 from denoisert.runtime.bundle.card import Card
@@ -47,9 +48,9 @@ class TorchModule:
         self.card = card
 
     @property
-    def weight_bytes(self) -> int:
-        """Bytes of parameters and buffers."""
-        return sum(tensor.nbytes for _, tensor in _tensors(self.module))
+    def parts(self) -> tuple[Part, ...]:
+        """One; its parameters and buffers are in memory already."""
+        return (Part(DENOISER, sum(tensor.nbytes for _, tensor in _tensors(self.module))),)
 
     def fingerprint(self) -> str | None:
         """Digest of weights, structure, attributes and the files of the classes.

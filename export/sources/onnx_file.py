@@ -18,7 +18,8 @@ from google.protobuf.message import DecodeError
 from denoisert.export.fingerprint import Fingerprint
 from denoisert.export.graph.dims import unify_dims
 from denoisert.export.graph.ports import check_names, graph_inputs, read_ports
-from denoisert.export.graph.signature import denoiser_signature
+from denoisert.export.graph.signature import DENOISER, denoiser_signature
+from denoisert.export.need import SESSION, Part
 from denoisert.export.random_inputs import Arrays, fit_inputs
 from denoisert.export.sources.external_data import check_external, external_files, graphs
 from denoisert.export.sources.source import Component, Loaded
@@ -57,10 +58,11 @@ class OnnxFile:
         check_external(path, self._proto)
 
     @property
-    def weight_bytes(self) -> int:
-        """Size of the file and its external data."""
+    def parts(self) -> tuple[Part, ...]:
+        """One: the file and its external data, which are opened as they are, too."""
         files = (self.path, *external_files(self.path, self._proto))
-        return sum(path.stat().st_size for path in files)
+        size = sum(path.stat().st_size for path in files)
+        return (Part(DENOISER, size, int(SESSION * size)),)
 
     def fingerprint(self) -> str:
         """Digest of the file and its external data."""

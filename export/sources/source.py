@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from denoisert.export.need import Part
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.errors import InvalidInput
 
@@ -67,8 +68,8 @@ class ModelSource(Protocol):
         ...
 
     @property
-    def weight_bytes(self) -> int:
-        """About how much disk the weights need."""
+    def parts(self) -> tuple[Part, ...]:
+        """What compiling it takes, by part, from headers and configurations."""
         ...
 
     def fingerprint(self) -> str | None:

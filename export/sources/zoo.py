@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from denoisert.export.fingerprint import Fingerprint
+from denoisert.export.need import Part
 from denoisert.export.sources.source import CARD_NAME, Loaded, read_card
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.document import parse
 from denoisert.runtime.bundle.weights import Tensor, read_header
+from denoisert.runtime.engines.choice import DENOISER
 from denoisert.runtime.errors import ExportError, InvalidInput
 
 if TYPE_CHECKING:
@@ -71,9 +73,10 @@ class ZooFolder:
         self.card = read_card(folder / CARD_NAME) if card is None else card
 
     @property
-    def weight_bytes(self) -> int:
-        """Size of the weights file."""
-        return (self.folder / WEIGHTS_NAME).stat().st_size
+    def parts(self) -> tuple[Part, ...]:
+        """One, whose weights are copied from their file."""
+        size = (self.folder / WEIGHTS_NAME).stat().st_size
+        return (Part(DENOISER, size, size),)
 
     def fingerprint(self) -> str:
         """Digest of configuration and weights; the architecture's code counts as the compiler's."""

@@ -14,18 +14,19 @@ from torch import Tensor, nn
 from denoisert.export.build import STAGES, WRITE, Build
 from denoisert.export.bundle import write_bundle
 from denoisert.export.graph.signature import decoder_signature, denoiser_signature
+from denoisert.export.need import Part
 from denoisert.export.options import CompileOptions, Progress
 from denoisert.export.sources.module import load_component
 from denoisert.export.sources.source import Component, Loaded
 from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.bundle.picture import Autoencoder, Picture
 from denoisert.runtime.errors import InvalidInput, ParityError
-from denoisert.runtime.layout import Part
+from denoisert.runtime.layout import Part as StatePart
 from tests.export.networks import card_of
 
 KEY = "0" * 64
 CARD = dataclasses.replace(
-    card_of((Part("latent", (16, 4, 4)),), conditions=()),
+    card_of((StatePart("latent", (16, 4, 4)),), conditions=()),
     picture=Picture(),
     autoencoder=Autoencoder(2, 4, (4, 4), has_encoder=False),
 )
@@ -55,7 +56,7 @@ class Pair:
     """A source of both, loaded once for all tests."""
 
     card = CARD
-    weight_bytes = 1 << 16
+    parts = (Part("both", 1 << 16),)
 
     def __init__(self, components: tuple[Component, ...]) -> None:
         self.components = components

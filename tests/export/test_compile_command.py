@@ -66,8 +66,8 @@ def compiled(folder: Path) -> tuple[Path, str, str]:
 def test_the_first_run_reports_phases_and_figures(compiled: tuple[Path, str, str]) -> None:
     out, stdout, stderr = compiled
     assert stderr.splitlines() == [
-        f"[{n}/5] {phase}"
-        for n, phase in enumerate(("load", "graph", "engines", "parity", "write"), 1)
+        f"[{n}/6] {phase}"
+        for n, phase in enumerate(("load", "graph", "reference", "engines", "parity", "write"), 1)
     ]
     assert "compiled in" in stdout
     assert "parity denoiser onnxruntime velocity: relative error" in stdout

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from denoisert.export import CompileOptions, compile_bundle
 from denoisert.export.compile import find_source
@@ -68,8 +69,14 @@ def test_an_index_makes_a_diffusers_folder(tiny_text_folder: Path) -> None:
     source = find_source(tiny_text_folder)
     assert isinstance(source, DiffusersFolder)
     assert source.card.name == "tiny"
-    weights = sum(path.stat().st_size for path in tiny_text_folder.rglob("*.safetensors"))
-    assert source.weight_bytes == 2 * weights
+    parts = {part.name: part for part in source.parts}
+    assert set(parts) == {"text_encoder", "unet", "vae"}
+    for name, part in parts.items():
+        (path,) = (tiny_text_folder / name).glob("*.safetensors")
+        stored = load_file(path).values()
+        assert part.weight_bytes == 4 * sum(tensor.size for tensor in stored)
+        assert part.copied_bytes == 0, "float32 weights stay in their file"
+        assert part.activation_bytes > 0
 
 
 def test_a_zoo_model_may_be_a_diffusers_folder(

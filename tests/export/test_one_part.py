@@ -14,6 +14,7 @@ from denoisert.export import compile_bundle
 from denoisert.export.sources.diffusers import networks
 from denoisert.export.sources.diffusers.component import Component
 from denoisert.export.sources.diffusers.folder import read_folder
+from denoisert.export.sources.diffusers.stored import Files
 from denoisert.export.sources.diffusers.weights import find_weights
 from denoisert.runtime.errors import ExportError
 
@@ -79,7 +80,7 @@ def test_weights_are_read_where_they_lie(tiny_text_folder: Path, name: str) -> N
     """Pages of the file, which the system can take back, instead of a copy."""
     component = read_folder(tiny_text_folder).components[name]
     (path,) = find_weights(component.folder, STEMS[name])
-    network = networks.build_network(component, (path,))
+    network = networks.build_network(component, Files((path,), name))
     spans = mapped(path)
     for key, tensor in network.named_parameters():
         assert any(tensor.data_ptr() in span for span in spans), key

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import starmap
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,9 @@ from denoisert.export.families.table import family_of
 from denoisert.export.fingerprint import Fingerprint
 from denoisert.export.lora.file import open_lora
 from denoisert.export.lora.record import RECORD, name_with, write_record
+from denoisert.export.need import Part
 from denoisert.export.options import CompileOptions
+from denoisert.export.sources.diffusers.activations import FLOAT_BYTES, activation_bytes
 from denoisert.export.sources.diffusers.folder import CONFIG_NAMES, read_folder
 from denoisert.export.sources.diffusers.readme import UNKNOWN_LICENCE, Readme, read_readme
 from denoisert.export.sources.diffusers.stored import Files, Stored
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
 
 STEMS: Final = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
 """Library -> how it names its weight files."""
+
+FLOAT: Final = "float32"
+"""What networks compute in; other weights are converted."""
 
 AUTOENCODER: Final = "vae"
 """The component that no LoRA changes."""
@@ -83,9 +89,10 @@ class DiffusersFolder:
         self._weights = self._find_weights()
 
     @property
-    def weight_bytes(self) -> int:
-        """Bytes of all weights in float32, taken for twice the files of half precision."""
-        return 2 * sum(stored.nbytes for stored in self._weights.values())
+    def parts(self) -> tuple[Part, ...]:
+        """Every network; weights in float32 files stay there unless something changes them."""
+        is_changed = bool(self._loras) or self._checkpoint is not None
+        return tuple(self._part(name, stored, is_changed) for name, stored in self._weights.items())
 
     def fingerprint(self) -> str:
         """Digest of every component's configuration and weights, and of the tokenizers."""
@@ -137,6 +144,13 @@ class DiffusersFolder:
             return graph
 
         return starmap(traced, self._family.graphs(self._material, self.card, build))
+
+    def _part(self, name: str, stored: Stored, is_changed: bool) -> Part:
+        tensors = stored.tensors.values()
+        size = FLOAT_BYTES * sum(prod(tensor.shape) for tensor in tensors)
+        is_mapped = not is_changed and all(tensor.dtype == FLOAT for tensor in tensors)
+        activations = activation_bytes(self.folder.components[name], self.card)
+        return Part(name, size, 0 if is_mapped else size, activations)
 
     def _own_card(self) -> Card:
         """The card that follows from the folder; its name tells of LoRAs."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from denoisert.export.sources.diffusers.fit import check_fit, read_weights
+from denoisert.export.sources.diffusers.weights import read_headers
+from denoisert.runtime.bundle.weights import Tensor
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +27,8 @@ class Stored(Protocol):
         ...
 
     @property
-    def nbytes(self) -> int:
-        """Bytes that the tensors need as they are stored."""
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Where each of them lies, and its dtype and shape there."""
         ...
 
     def check(self, wanted: Shapes) -> None:
@@ -59,9 +61,10 @@ class Files:
     where: str
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of the files."""
-        return sum(path.stat().st_size for path in self.files)
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Those of all files, from their headers."""
+        headers = read_headers(self.files, self.where)
+        return {name: tensor for name, (tensor, _) in headers.items()}
 
     def check(self, wanted: Shapes) -> None:
         """Compare with a network, from headers alone."""

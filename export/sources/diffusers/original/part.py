@@ -46,11 +46,6 @@ class Part:
         """The one file."""
         return (self.path,)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of this component's tensors."""
-        return sum(tensor.nbytes for tensor in self.tensors.values())
-
     def check(self, wanted: Shapes) -> None:
         """Compare with a network, from the header alone.
 

@@ -1,0 +1,109 @@
+"""How much memory and disk a compilation takes, before it takes them.
+
+Weights are counted exactly, from headers; what comes on top was measured (docs/benchmarks.md, room
+export) and rounded up. Pages of weight files that the system can take back at any time are not
+counted as memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from denoisert.export.room import Room
+from denoisert.runtime.errors import BundleError, OutOfMemory
+
+LIBRARIES_BYTES: Final = 768 * 2**20
+"""torch, diffusers, transformers and ONNX Runtime once they are imported, and a traced graph."""
+
+SESSION: Final = 1.25
+"""Weights in an ONNX Runtime session, which packs them anew, for each byte of weights."""
+
+SPARE_BYTES: Final = 8 * 2**20
+"""Disk for graphs and manifest beside the weights."""
+
+GIB: Final = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one part of a model needs, as far as its files tell.
+
+    Args:
+        name: of the component.
+        weight_bytes: in float32.
+        copied_bytes: of those that are converted or changed, so that the file's pages do not do.
+        activation_bytes: what one evaluation needs beside the weights; 0 where it is not known.
+    """
+
+    name: str
+    weight_bytes: int
+    copied_bytes: int = 0
+    activation_bytes: int = 0
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that it takes at a time: with its source, or in a session later."""
+        held = max(self.copied_bytes, int(SESSION * self.weight_bytes))
+        return held + self.activation_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a whole compilation takes.
+
+    Args:
+        memory_bytes: at its largest part; parts come one after the other.
+        disk_bytes: the new bundle, beside an old one.
+        part: the largest part.
+    """
+
+    memory_bytes: int
+    disk_bytes: int
+    part: str
+
+
+def need_of(parts: Sequence[Part]) -> Need:
+    """What a model of these parts takes.
+
+    Args:
+        parts: at least one.
+    """
+    largest = max(parts, key=lambda part: part.peak_bytes)
+    weights = sum(part.weight_bytes for part in parts)
+    return Need(LIBRARIES_BYTES + largest.peak_bytes, weights + SPARE_BYTES, largest.name)
+
+
+def check_room(need: Need, room: Room) -> None:
+    """Refuse a compilation that would fail on the way.
+
+    Args:
+        need: what it takes.
+        room: what there is.
+
+    Raises:
+        OutOfMemory: there is less memory.
+        BundleError: there is less disk.
+    """
+    memory, disk = need.memory_bytes - room.memory_bytes, need.disk_bytes - room.disk_bytes
+    if memory <= 0 and disk <= 0:
+        return
+    lines = [
+        f"compiling needs about {_gib(need.memory_bytes)} of memory, for {need.part}, and "
+        f"{_gib(need.disk_bytes)} of disk; there are {_gib(room.memory_bytes)} of memory "
+        f"({room.bound}) and {_gib(room.disk_bytes)} of disk."
+    ]
+    if memory > 0:
+        lines.append(
+            f"Make {_gib(memory)} more memory free: end other programs, raise that bound, choose "
+            "a smaller --size, or compile on a larger machine; the bundle runs here all the same."
+        )
+    if disk > 0:
+        lines.append(f"Free {_gib(disk)} more disk, or write the bundle elsewhere.")
+    raise (OutOfMemory if memory > 0 else BundleError)(" ".join(lines))
+
+
+def _gib(count: int) -> str:
+    """Bytes for people; small models in smaller units."""
+    return f"{count / GIB:.1f} GiB" if count >= GIB // 10 else f"{count / 2**20:.1f} MiB"
