@@ -96,7 +96,7 @@ def plan_conditions(
         _seen(lane, inputs, each.values(inputs), mask)
         for lane, each in zip(lanes, measures, strict=False)
     )
-    return Conditions(seen, tuple(_cuts(texts, said)))
+    return Conditions(seen, (*_cuts(texts, said), *_unasked(condition, count)))
 
 
 def _check_count(count: int) -> None:
@@ -226,6 +226,15 @@ def _cuts(texts: tuple[TextEncoder, ...], said: list[_Said]) -> Iterator[str]:
         whose = f" for {text.name}" if len(texts) > 1 else ""
         if dropped:
             yield f"{what} truncated{whose}: {dropped} of {text.room + dropped} tokens dropped"
+
+
+def _unasked(condition: Condition, count: int) -> Iterator[str]:
+    """A note for a negative condition where the guidance has no uncond branch."""
+    if count == 1 and condition.negative is not None:
+        yield (
+            "the negative condition is not used, for nothing guides away from it: choose a "
+            "guidance scale above 1"
+        )
 
 
 def _nothing(value: object) -> dict[str, Any]:

@@ -11,12 +11,30 @@ from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints, overload
 
 from denoisert.runtime.errors import InvalidInput
-from denoisert.runtime.sampling.names import EVERYTHING, FIELDS
+from denoisert.runtime.sampling.names import (
+    EVERYTHING,
+    FIELDS,
+    GUIDANCE,
+    OPERATIONS,
+    SCHEDULES,
+    SOLVERS,
+    SPACINGS,
+)
 
 T = TypeVar("T")
 
 LONGEST_TEXT = 400
 LARGEST_WHOLE = 2**53  # beyond it a float no longer holds every whole number
+ALIKE, MOST_ALIKE = 0.65, 3  # how near a name has to be to be proposed, and how many are
+
+KINDS: tuple[tuple[Mapping[str, type[object]], str, str], ...] = (
+    (SOLVERS, "a solver", "solvers"),
+    (SPACINGS, "a schedule of steps", "schedules of steps"),
+    (SCHEDULES, "a noise schedule", "noise schedules"),
+    (GUIDANCE, "a guidance", "guidances"),
+    (OPERATIONS, "an operation", "operations"),
+)
+"""What the names of a table are called."""
 
 
 def to_dict(value: object) -> dict[str, Any]:
@@ -123,9 +141,7 @@ def _read_value(node: ast.expr) -> object:
 def _build(table: Mapping[str, type[T]], name: str, values: Mapping[str, object]) -> T:
     found = _name(table, name)
     if found is None:
-        close = get_close_matches(name.lower(), table, n=1, cutoff=0.8)
-        meant = f"Did you mean {close[0]}? " if close else ""
-        raise InvalidInput(f"{name!r} is unknown here. {meant}Known names: {_known(table)}.")
+        raise InvalidInput(_unknown(table, name))
     kind: type[Any] = table[found]
     hints, known = get_type_hints(kind), _field_names(kind)
     for key in values:
@@ -137,6 +153,16 @@ def _build(table: Mapping[str, type[T]], name: str, values: Mapping[str, object]
         **{key: _decode(f"{name}.{key}", hints[key], value) for key, value in values.items()}
     )
     return built
+
+
+def _unknown(table: Mapping[str, type[object]], name: str) -> str:
+    """What is asked for, what the name is instead, what may be meant, and all there is."""
+    kind, kinds = next((words for known, *words in KINDS if known is table), ("a name", "names"))
+    others = [other for known, other, _ in KINDS if known is not table and _name(known, name)]
+    found = f"is {others[0]}, not {kind}" if others else f"is not {kind}"
+    close = get_close_matches(name.lower(), table, MOST_ALIKE, ALIKE)
+    meant = f"Did you mean {' or '.join(close)}? " if close else ""
+    return f"{name!r} {found}. {meant}Known {kinds}: {_known(table)}."
 
 
 def _known(table: Mapping[str, type[object]]) -> str:

@@ -57,7 +57,16 @@ def test_the_uncond_lane_is_the_null_prompt() -> None:
 def test_a_negative_prompt_takes_its_place() -> None:
     _, uncond = told((TOLD,), Condition("red", negative="green"), 2).fill(encoded)
     assert uncond["hidden_states"][1, 0] == GREEN
-    assert len(told((TOLD,), Condition("red", negative="green"), 1).lanes) == 1
+
+
+def test_a_negative_prompt_that_nothing_is_guided_by_is_noted() -> None:
+    plan = told((TOLD,), Condition("red", negative="green"), 1)
+    assert len(plan.lanes) == 1
+    assert plan.notes == (
+        "the negative condition is not used, for nothing guides away from it: choose a guidance "
+        "scale above 1",
+    )
+    assert told((TOLD,), Condition("red"), 1).notes == ()
 
 
 def test_a_null_of_the_input_goes_before_the_null_prompt() -> None:

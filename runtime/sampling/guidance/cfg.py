@@ -33,7 +33,7 @@ class CFG:
         rescale: phi in [0, 1].
 
     Raises:
-        InvalidInput: a value outside its range.
+        InvalidInput: a value outside its range, or a rescale or interval that changes nothing.
 
     Source: Ho and Salimans 2022, arXiv 2207.12598, eq. 6 (w = g - 1). Interval: Kynkaanniemi et al.
     2024,
@@ -52,9 +52,20 @@ class CFG:
             )
         if not 0.0 <= self.rescale <= 1.0:
             raise InvalidInput(f"guidance rescale {self.rescale} is outside 0 to 1.")
+        if self.rescale > 0.0 and all(scale in (0.0, 1.0) for scale in scales):
+            raise InvalidInput(
+                f"guidance rescale {self.rescale} beside the scale {self.scale}, where one branch "
+                "runs alone and nothing is scaled. Leave rescale out, or guide with a scale above "
+                "1."
+            )
         if self.interval is not None and not 0.0 <= self.interval[0] < self.interval[1]:
             raise InvalidInput(
                 f"guidance interval {self.interval} must be (low, high) with 0 <= low < high."
+            )
+        if self.interval is not None and all(scale == 1.0 for scale in scales):
+            raise InvalidInput(
+                f"guidance interval {self.interval} beside the scale {self.scale}, which means no "
+                "guidance inside it either. Leave interval out, or guide with a scale above 1."
             )
 
     def branches(self, points: Sequence[Point]) -> Branches:

@@ -81,6 +81,11 @@ class UniPC:
         check_order("order", self.order, 3)
         if any(not isinstance(step, int) or step < 0 for step in self.uncorrected):
             raise InvalidInput(f"uncorrected {self.uncorrected} must hold steps, 0 or more.")
+        if self.uncorrected and self.corrector is Corrector.OFF:
+            raise InvalidInput(
+                f"uncorrected {self.uncorrected} beside Corrector.OFF, which corrects no step. "
+                "Leave one of them out."
+            )
 
     def rows(self, grid: Grid) -> Rows:
         """One stage per step.

@@ -142,7 +142,7 @@ def test_an_object_in_a_field_is_written_the_same_way():
     assert parse(SOLVERS, text) == expected
     assert to_dict(expected)["solver"] == {"name": "ddim", "eta": 0.5}
     assert parse(SOLVERS, "bounded(solver=heun)") == Bounded(Heun())
-    with pytest.raises(InvalidInput, match=r"'clip' is unknown here.*ddim"):
+    with pytest.raises(InvalidInput, match=r"'clip' is an operation, not a solver\. Known.*ddim"):
         parse(SOLVERS, "bounded(solver=clip(low=0))")
     with pytest.raises(InvalidInput, match=r"bounded.solver = 3 must be one of .*ddim"):
         parse(SOLVERS, "bounded(solver=3)")
@@ -158,7 +158,8 @@ def test_what_is_printed_can_be_pasted():
     for value in (Bounded(DDIM(0.5), Clip()), EulerAncestral(0.3), Bounded(Heun())):
         assert parse(SOLVERS, repr(value)) == value
     assert parse(SOLVERS, "bounded(solver='heun')") == Bounded(Heun())
-    with pytest.raises(InvalidInput, match=r"'dpmp_2m' is unknown here\. Did you mean dpmpp_2m"):
+    meant = r"'dpmp_2m' is not a solver\. Did you mean dpmpp_2m or dpm"
+    with pytest.raises(InvalidInput, match=meant):
         parse(SOLVERS, "dpmp_2m")
     with pytest.raises(InvalidInput, match=r"karras.final = 'las' is unknown.*zero, last"):
         parse(SPACINGS, "karras(final=las)")
@@ -172,7 +173,7 @@ def test_a_name_inside_a_value_is_an_object_not_a_variable():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"name": "warp"}, "'warp' is unknown here.*ddim"),
+        ({"name": "warp"}, "'warp' is not a name.*ddim"),
         ({"name": "ddim", "etta": 0.5}, "ddim has no field 'etta'.*eta"),
         ({"name": "heun", "eta": 0.5}, "Its fields: none"),
         ({"name": "ddim", "eta": "0.5"}, "ddim.eta = '0.5' must be of type float"),
@@ -201,9 +202,10 @@ def test_foreign_data_is_refused(data, message):
 
 
 def test_a_name_of_another_table_is_refused():
-    with pytest.raises(InvalidInput, match=r"'linear' is unknown here\. Known names: .*ddim"):
+    found = r"'linear' is a noise schedule, not a solver\. .*Known solvers: .*ddim"
+    with pytest.raises(InvalidInput, match=found):
         from_dict({"name": "linear"}, SOLVERS)
-    with pytest.raises(InvalidInput, match="'ddim' is unknown here"):
+    with pytest.raises(InvalidInput, match="'ddim' is a solver, not a schedule of steps"):
         parse(SPACINGS, "ddim")
     assert from_dict({"name": "ddim"}, SOLVERS) == DDIM()
 

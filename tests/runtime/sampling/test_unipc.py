@@ -115,7 +115,13 @@ def test_bh1_needs_steps_of_finite_length():
 
 
 @pytest.mark.parametrize(
-    "build", [lambda: UniPC(0), lambda: UniPC(4), lambda: UniPC(2, uncorrected=(-1,))]
+    "build",
+    [
+        lambda: UniPC(0),
+        lambda: UniPC(4),
+        lambda: UniPC(2, uncorrected=(-1,)),
+        lambda: UniPC(2, corrector=Corrector.OFF, uncorrected=(1,)),
+    ],
 )
 def test_values_outside_their_range_are_refused(build):
     with pytest.raises(InvalidInput):
@@ -123,5 +129,5 @@ def test_values_outside_their_range_are_refused(build):
 
 
 def test_it_reads_as_it_is_made():
-    solver = UniPC(3, Slope.BH1, Estimate.NOISE, Corrector.OFF, (1, 2), Ending.FULL)
+    solver = UniPC(3, Slope.BH1, Estimate.NOISE, Corrector.ON, (1, 2), Ending.FULL)
     assert eval(repr(solver)) == solver
