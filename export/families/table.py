@@ -8,7 +8,9 @@ from typing import Final
 from denoisert.export.families.dit import DiT
 from denoisert.export.families.family import Family
 from denoisert.export.families.flux import Flux
+from denoisert.export.families.latent_consistency import LatentConsistency
 from denoisert.export.families.pixart import PixArt
+from denoisert.export.families.pixel import PixelUNet
 from denoisert.export.families.roster import Roster
 from denoisert.export.families.stable_diffusion import StableDiffusion
 from denoisert.export.families.stable_diffusion_3 import StableDiffusion3
@@ -17,7 +19,9 @@ from denoisert.export.families.stable_diffusion_xl import StableDiffusionXL
 FAMILIES: Final[tuple[Family, ...]] = (
     DiT(),
     Flux(),
+    LatentConsistency(),
     PixArt(),
+    PixelUNet(),
     StableDiffusion(),
     StableDiffusion3(),
     StableDiffusionXL(),

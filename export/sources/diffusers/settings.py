@@ -51,14 +51,28 @@ def read_settings(class_name: str, config: Mapping[str, Any]) -> Settings:
         raise ExportError(_unknown(class_name))
     known = DEFAULTS[class_name]
     defaults = {**(UNLISTED if LEVELS[0] in known else {}), **known}
-    settings = {
-        key: _typed(class_name, key, config.get(key), default) for key, default in defaults.items()
-    }
+    settings = complete(class_name, config, defaults)
     _check_neutral(class_name, settings)
     chosen = [key for key in LEVELS if settings.get(key)]
     if len(chosen) > 1:
         raise InvalidInput(f"{' and '.join(chosen)} exclude each other; set one of them.")
     return settings
+
+
+def complete(class_name: str, config: Mapping[str, Any], defaults: Settings) -> Settings:
+    """The settings of a class, each in the type of its default; null stands for the default.
+
+    Args:
+        class_name: for errors.
+        config: what its configuration file holds.
+        defaults: every setting that is read.
+
+    Raises:
+        InvalidInput: a value of another type.
+    """
+    return {
+        key: _typed(class_name, key, config.get(key), default) for key, default in defaults.items()
+    }
 
 
 def pick(settings: Settings, key: str, values: Mapping[Any, Value]) -> Value:

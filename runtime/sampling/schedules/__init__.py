@@ -30,6 +30,7 @@ from denoisert.runtime.sampling.schedules.sigmoid import Sigmoid, SigmoidSignal
 from denoisert.runtime.sampling.schedules.spacing import Final, Measure, Spacing
 from denoisert.runtime.sampling.schedules.split import After, Before
 from denoisert.runtime.sampling.schedules.terminal import ZeroTerminalSNR
+from denoisert.runtime.sampling.schedules.thinned import Thinned
 from denoisert.runtime.sampling.schedules.trigonometric import Trigonometric
 from denoisert.runtime.sampling.schedules.variance_exploding import EDM, VE, Label
 from denoisert.runtime.sampling.schedules.variance_preserving import Cosine, Linear, ScaledLinear
@@ -76,6 +77,7 @@ __all__ = [
     "Spacing",
     "Stretched",
     "Strided",
+    "Thinned",
     "Timesteps",
     "Trailing",
     "Trigonometric",

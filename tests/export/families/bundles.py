@@ -72,12 +72,15 @@ def _inputs(card, layout):
         part.name: generator.standard_normal((2, *part.shape)).astype(np.float32)
         for part in layout.parts
     }
-    given[card.network.time] = np.array([601.0, 201.0]).astype(card.network.time_dtype)
+    late = min(601.0, card.training.schedule.first)
+    given[card.network.time] = np.array([late, late / 3]).astype(card.network.time_dtype)
     for name in card.network.scalars:
         given[name] = np.array([3.5, 1.5], np.float32)
     for entry in conditions_at(card, layout):
         if entry.source is Source.SIZES:
             value = np.array([[measure.of(*size) for measure in entry.measures]] * 2)
+        elif entry.source is Source.CLASS_LABEL:
+            value = np.array([0, entry.classes - 1])
         else:
             value = generator.standard_normal((2, *entry.shape))
         if entry.encoder and len(entry.shape) == 2:

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from diffusers import CMStochasticIterativeScheduler
 from diffusers.models.autoencoders import vae
 
 from denoisert.kernels.philox import reference as philox
@@ -78,6 +79,8 @@ class StartedDraws(Draws):
 
 def start_scale(scheduler):
     """sqrt(1 + sigma^2) / init_noise_sigma, or 1 where the state is x itself."""
+    if isinstance(scheduler, CMStochasticIterativeScheduler):
+        return 1.0  # its x is x0 + sigma eps, as ours is
     begun = float(getattr(scheduler, "init_noise_sigma", 1.0))
     sigmas = getattr(scheduler, "sigmas", None)
     # 1: schedulers that hold x, or x / alpha at sigma 0; the flows have no such attribute.

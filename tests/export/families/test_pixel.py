@@ -1,0 +1,105 @@
+"""UNets on pixels: compiled, and equal to diffusers' pipelines on our noise."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from denoisert.runtime import CFG, Request, Respaced, Runtime, Torch
+from denoisert.runtime.errors import InvalidInput
+from tests.export.families.bundles import assert_equal, changes, difference, family_bundle
+from tests.export.families.folders import FAMILIES, family_folder
+from tests.export.families.oracles import opened
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+DDPM, DDIM, ADM, CLASSES, CONSISTENCY = "ddpm", "ddim", "adm", "adm_classes", "consistency"
+EVERY = (DDPM, DDIM, ADM, CLASSES, CONSISTENCY)
+LIVE = 0.1
+ENGINES = {"onnxruntime": "cpu", "torch": Torch("cpu")}
+CHOICES = [
+    (name, told, size)
+    for name in EVERY
+    for told in range(len(FAMILIES[name].told))
+    for size in (0, 1)
+]
+
+
+@pytest.fixture(scope="module")
+def folder(once):
+    """name -> its folder."""
+    return lambda name: family_folder(once, name)
+
+
+@pytest.fixture(scope="module")
+def runtime(once):
+    """(name, engine) -> its open bundle."""
+    opened = {}
+
+    def of(name, engine="onnxruntime"):
+        if (name, engine) not in opened:
+            path, device = family_bundle(once, name), ENGINES[engine]
+            opened[name, engine] = Runtime.open(path, threads=1, devices=(device,))
+        return opened[name, engine]
+
+    yield of
+    for each in opened.values():
+        each.close()
+
+
+def request(name, **choices):
+    return FAMILIES[name].request(**choices)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("name", "told", "size"), CHOICES)
+def test_every_pipeline(name, told, size, engine, runtime, folder):
+    asked = request(name, told=told, size=size)
+    theirs = FAMILIES[name].pictures(folder(name), asked)
+    assert_equal(runtime(name, engine).generate(asked), theirs)
+
+
+def test_what_both_recommend(runtime, folder):
+    """Nothing but a class is told; both make one step."""
+    asked = Request(1, seed=5, size=(32, 32))
+    found = runtime(CONSISTENCY).generate(asked)
+    assert_equal(found, FAMILIES[CONSISTENCY].pictures(folder(CONSISTENCY), asked))
+    assert found.nfe == 1
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 17])
+def test_a_consistency_model_in_few_steps(steps, runtime, folder):
+    asked = request(CONSISTENCY, told=1, size=1, steps=steps)
+    theirs = FAMILIES[CONSISTENCY].pictures(folder(CONSISTENCY), asked)
+    assert_equal(runtime(CONSISTENCY).generate(asked), theirs)
+
+
+@pytest.mark.parametrize(("name", "told"), [(ADM, 0), (CLASSES, 1)])
+def test_respacing(name, told, runtime, folder):
+    """So many times of each half of the chain, and diffusers told them one by one."""
+    spacing = Respaced((5, 3))
+    grid = spacing.grid(runtime(name).card.training.schedule, 8)
+    times = [int(time) for time in grid.model_time[:-1]]
+    assert times != [875, 750, 625, 500, 375, 250, 125, 0]
+    asked, pipeline = request(name, told=told), opened(folder(name))
+    divide = partial(type(pipeline.scheduler).set_timesteps, pipeline.scheduler, timesteps=times)
+    pipeline.scheduler.set_timesteps = lambda steps: divide()
+    theirs = FAMILIES[name].pictures(folder(name), asked, pipeline=pipeline)
+    respaced = runtime(name).generate(replace(asked, schedule=spacing))
+    assert_equal(respaced, theirs)
+    assert difference(runtime(name).generate(asked), respaced) > 0.01
+
+
+@pytest.mark.parametrize("layout", [0, 1])
+@pytest.mark.parametrize("name", EVERY)
+def test_every_condition_counts(name, layout, once):
+    found = changes(family_bundle(once, name), layout)
+    assert set(found) == ({"time", "label"} if name in (CLASSES, CONSISTENCY) else {"time"})
+    assert min(found.values()) > LIVE, found
+
+
+@pytest.mark.parametrize("name", [CLASSES, CONSISTENCY])
+def test_no_class_was_trained_to_mean_nothing(name, runtime):
+    guided = replace(request(name, told=1), guidance=CFG(2.0))
+    with pytest.raises(InvalidInput, match="no null condition"):
+        runtime(name).generate(guided)
