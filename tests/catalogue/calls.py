@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
+import shlex
 
 import numpy as np
 
 from denoisert import runtime
-from denoisert.runtime.cli import main
+from denoisert.runtime.cli import build_parser
 from denoisert.runtime.sampling import oracle
 
 COMMAND = "denoisert "
@@ -23,19 +25,16 @@ def resolve(call: str) -> object:
         Exception: it does not exist.
     """
     if call.startswith(COMMAND):
-        return _help(call.removeprefix(COMMAND))
+        return _read(call)
     names = {name: getattr(runtime, name) for name in dir(runtime)}
     return eval(call, {"__builtins__": {}, "oracle": oracle, **GIVEN}, names)
 
 
-def _help(words: str) -> str:
-    """The help of the verbs; options that it does not mention are refused."""
-    verbs = [word for word in words.split() if word.islower() and word.isalpha()]
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        main([*verbs, "--help"])
-    text = printed.getvalue()
-    missing = [word for word in words.split() if word.startswith("--") and word not in text]
-    if missing or not text.startswith(f"usage: denoisert {' '.join(verbs)} "):
-        raise ValueError(f"`denoisert {words}` has no {', '.join(missing) or verbs}: {text[:200]}")
-    return text
+def _read(line: str) -> argparse.Namespace:
+    """What a whole command line is read as; nothing of it runs."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return build_parser().parse_args(shlex.split(line)[1:])
+    except SystemExit as error:
+        raise ValueError(f"`{line}` is no command: {said.getvalue()[-200:]}") from error
