@@ -64,7 +64,7 @@ def _bounds(proc: Path, control: Path) -> Iterator[tuple[int, str]]:
     yield sys.maxsize, MACHINE
     yield from _machine(proc)
     yield from _container(proc, control)
-    yield from _process(proc)
+    yield from _own_limits(proc)
 
 
 def _machine(proc: Path) -> Iterator[tuple[int, str]]:
@@ -73,7 +73,7 @@ def _machine(proc: Path) -> Iterator[tuple[int, str]]:
         yield free, MACHINE
 
 
-def _process(proc: Path) -> Iterator[tuple[int, str]]:
+def _own_limits(proc: Path) -> Iterator[tuple[int, str]]:
     """Of this process; addresses are also taken by libraries and by files that are mapped."""
     used = _table(proc / "self" / "status")
     data, _ = resource.getrlimit(resource.RLIMIT_DATA)
