@@ -1,6 +1,7 @@
 """Repainting: networks that are shown mask and picture, and replacement with those that are not."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -54,11 +55,10 @@ def theirs(folder, asked):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("guidance", [0, 1])
-@pytest.mark.parametrize("size", [0, 1])
-@pytest.mark.parametrize("told", [0, 1])
+@pytest.mark.parametrize("choice", [*product((0, 1), (0, 1), (0, 1))])
 @pytest.mark.parametrize("name", SHOWN)
-def test_a_network_that_is_shown_the_picture(name, told, size, guidance, engine, runtime, folder):
+def test_a_network_that_is_shown_the_picture(name, choice, engine, runtime, folder):
+    told, size, guidance = choice
     asked = request(name, told=told, size=size, guidance=guidance)
     assert_equal(runtime(name, engine).generate(asked), theirs(folder(name), asked))
 
