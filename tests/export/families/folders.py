@@ -51,6 +51,7 @@ FAMILIES = {
     "pixart_alpha": text_family(pixart.alpha),
     "pixart_sigma": text_family(pixart.sigma),
     "dit": class_family(dit.transformer),
+    "flow_dit": class_family(dit.flow, pictures=dit.flow_to_image),
     "ddpm": pixel_family(pixels.ddpm),
     "ddim": pixel_family(pixels.ddim),
     "adm": pixel_family(pixels.learned),
