@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
+from denoisert.runtime.diffusers_scales import guidance_of
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.events import Stepped
 from denoisert.runtime.options import SLOTS
 from denoisert.runtime.request import SEEDS, Condition, Request, Start
 from denoisert.runtime.runtime import Runtime
 from denoisert.runtime.sampler import Sampler
-from denoisert.runtime.sampling.guidance import CFG, EmbeddedGuidance, Guidance, Unguided
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +56,8 @@ class Options(TypedDict, total=False):
         width: in pixels.
         num_inference_steps: N.
         guidance_scale: g; 1 and less means none, and is told to a network that takes a scale.
+        true_cfg_scale: of a second branch beside the scale that a network is told, where there is a
+            negative prompt.
         negative_prompt: for the uncond branch.
         num_images_per_prompt: pictures of each prompt, default 1.
         generator: a torch.Generator, of which the seed is taken.
@@ -73,6 +75,7 @@ class Options(TypedDict, total=False):
     width: int | None
     num_inference_steps: int | None
     guidance_scale: float | None
+    true_cfg_scale: float | None
     negative_prompt: str | None
     num_images_per_prompt: int
     generator: object
@@ -231,6 +234,8 @@ class Pipeline:
 def _requests(prompts: Sequence[Any], options: Options, card: Card) -> list[Request]:
     """One request per prompt."""
     first = _seed(options.get("generator"), options.get("seed"))
+    second = None if options.get("negative_prompt") is None else options.get("true_cfg_scale")
+    guidance = guidance_of(options.get("guidance_scale"), second, card)
     return [
         Request(
             Condition(prompt, options.get("negative_prompt")),
@@ -239,7 +244,7 @@ def _requests(prompts: Sequence[Any], options: Options, card: Card) -> list[Requ
             size=_size(options.get("height"), options.get("width")),
             steps=options.get("num_inference_steps"),
             solver=options.get("solver"),
-            guidance=_guidance(options.get("guidance_scale"), card),
+            guidance=guidance,
             start=_start(options),
         )
         for number, prompt in enumerate(prompts)
@@ -274,14 +279,6 @@ def _size(height: int | None, width: int | None) -> tuple[int, int] | None:
     if height is None or width is None:
         raise InvalidInput(f"height {height} and width {width}: pass both or neither.")
     return height, width
-
-
-def _guidance(scale: float | None, card: Card) -> Guidance | None:
-    if scale is None:
-        return None
-    if card.network.guidance:
-        return EmbeddedGuidance(float(scale))
-    return Unguided() if scale <= 1 else CFG(scale)  # as diffusers: 1 and less means none
 
 
 def _pictures(results: Sequence[Result], output_type: str) -> Pictures:

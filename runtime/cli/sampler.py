@@ -11,10 +11,10 @@ from denoisert.runtime.errors import InvalidInput
 if TYPE_CHECKING:
     from denoisert.runtime.bundle.card import Card
     from denoisert.runtime.request import Condition, Request
-    from denoisert.runtime.sampling.guidance import Guidance
+    from denoisert.runtime.sampling.guidance import EmbeddedGuidance, Guidance
 
 
-OPTIONS = ("steps", "solver", "schedule", "guidance", "rescale", "interval")
+OPTIONS = ("steps", "solver", "schedule", "guidance", "beside", "rescale", "interval")
 
 
 def add_options(
@@ -45,11 +45,23 @@ def add_options(
         "sigma_max=50)'; an unknown name lists all; or a file that "
         "`denoisert schedule optimise` wrote",
     )
+    _add_guidance(group, prefix)
+
+
+def _add_guidance(group: argparse._ArgumentGroup, prefix: str) -> None:
+    """How branches combine, and what a network is told."""
     group.add_argument(
         f"--{prefix}guidance",
         type=float,
         metavar="G",
         help="guidance scale; 1 means no guidance; told to a network that takes a scale",
+    )
+    group.add_argument(
+        f"--{prefix}beside",
+        type=float,
+        metavar="G",
+        help="guidance scale of a second branch, beside the one that a network is told "
+        "(true_cfg_scale of diffusers)",
     )
     group.add_argument(
         f"--{prefix}rescale", type=float, metavar="PHI", help="CFG-rescale, 0 (off) to 1"
@@ -132,15 +144,15 @@ def request(
 
 def _guidance(args: argparse.Namespace, card: Card) -> Guidance | None:
     """A new rule from `--guidance`, or the card's with what the other options change."""
-    from denoisert.runtime.sampling.guidance import CFG, EmbeddedGuidance
+    from denoisert.runtime.sampling.guidance import CFG
 
     changes: dict[str, object] = {}
     if args.rescale is not None:
         changes["rescale"] = args.rescale
     if args.interval is not None:
         changes["interval"] = tuple(args.interval)
-    if args.guidance is not None and card.network.guidance and not changes:
-        return EmbeddedGuidance(args.guidance)
+    if card.network.guidance or args.beside is not None:
+        return _embedded(args, card, changes)
     if args.guidance is not None:
         return replace(CFG(args.guidance), **changes)  # type: ignore[arg-type]
     if not changes:
@@ -152,3 +164,27 @@ def _guidance(args: argparse.Namespace, card: Card) -> Guidance | None:
             "Add --guidance G."
         )
     return replace(advice, **changes)  # type: ignore[arg-type]
+
+
+def _embedded(
+    args: argparse.Namespace, card: Card, changes: dict[str, object]
+) -> EmbeddedGuidance | None:
+    """The scale that a network is told, and a second branch beside it where one is asked for."""
+    from denoisert.runtime.sampling.guidance import CFG, EmbeddedGuidance
+
+    advice, scale = card.sampler.guidance, args.guidance
+    if not card.network.guidance:
+        raise InvalidInput(
+            f"--beside {args.beside:g} is a second branch beside a scale that the network is told, "
+            f"and {card.name} is told none. Give --guidance G alone."
+        )
+    if args.beside is None and changes:
+        raise InvalidInput(
+            f"--{' and --'.join(changes)} change how two branches combine, and {card.name} is told "
+            "its scale in one. Add --beside G."
+        )
+    if args.beside is None:
+        return None if scale is None else EmbeddedGuidance(scale)
+    told = advice if isinstance(advice, EmbeddedGuidance) else EmbeddedGuidance()
+    beside = replace(CFG(args.beside), **changes)  # type: ignore[arg-type]
+    return EmbeddedGuidance(told.scale if scale is None else scale, beside)

@@ -67,6 +67,15 @@ def test_the_negative_prompt_is_the_uncond_branch(pipe):
     assert not np.array_equal(plain.images, other.images)
 
 
+def test_a_true_scale_counts_with_a_negative_prompt_only(pipe):
+    said = {"guidance_scale": 1.0, "seed": 1, "num_inference_steps": 4, "output_type": "latent"}
+    plain = pipe(3, true_cfg_scale=3.0, **said)
+    assert np.array_equal(plain.images, pipe(3, **said).images)
+    other = pipe(3, true_cfg_scale=3.0, negative_prompt=8, **said)
+    wanted = asked(pipe, condition=Condition(3, 8), steps=4, guidance=CFG(3.0), seed=1)
+    assert np.array_equal(other.images, wanted.latents["latent"])
+
+
 def test_a_torch_generator_gives_its_seed(pipe):
     drawn = torch.Generator().manual_seed(77)
     by_generator = pipe(3, generator=drawn, num_inference_steps=3, output_type="latent")

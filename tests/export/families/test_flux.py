@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import product
 
 import onnx
 import pytest
@@ -72,11 +73,11 @@ def told(asked, name=DEV, scale=SCALE):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("guidance", [0, 1])
-@pytest.mark.parametrize("size", [0, 1])
-@pytest.mark.parametrize("prompt", [0, 1])
+@pytest.mark.parametrize("choices", [*product([0, 1], repeat=3)], ids=str)
 @pytest.mark.parametrize("name", [DEV, SCHNELL])
-def test_pictures_of_a_prompt(name, prompt, size, guidance, engine, runtime, folder):
+def test_pictures_of_a_prompt(name, choices, engine, runtime, folder):
+    """Of two prompts at two sizes, with one branch and with two."""
+    prompt, size, guidance = choices
     asked = request(name, told=prompt, size=size, guidance=guidance)
     found = runtime(name, engine).generate(told(asked, name))
     assert_equal(found, text_to_image(folder(name), asked, **TELLS[name]))

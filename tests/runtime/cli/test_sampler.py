@@ -13,9 +13,10 @@ from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.cli.sampler import OPTIONS, add_options, condition_value, overridden, request
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.request import Condition, Request
-from denoisert.runtime.sampling.guidance import CFG, Guidance, Unguided
+from denoisert.runtime.sampling.guidance import CFG, EmbeddedGuidance, Guidance, Unguided
 from denoisert.runtime.sampling.schedules import Karras, Trailing
 from denoisert.runtime.sampling.solvers import DDIM, Euler
+from tests.runtime.sampling.test_embedded import card_of
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,29 @@ def test_an_unguided_card_needs_a_scale(card: Card) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], None),
+        (["--guidance", "4"], EmbeddedGuidance(4.0)),
+        (["--beside", "2"], EmbeddedGuidance(3.5, beside=CFG(2.0))),
+        (["--guidance", "4", "--beside", "2"], EmbeddedGuidance(4.0, beside=CFG(2.0))),
+        (["--beside", "2", "--rescale", "0.5"], EmbeddedGuidance(3.5, CFG(2.0, rescale=0.5))),
+    ],
+)
+def test_a_network_that_is_told_its_scale_may_have_a_second_branch(
+    words: list[str], expected: EmbeddedGuidance | None
+) -> None:
+    assert asked(card_of("scale"), *words).guidance == expected
+
+
+def test_a_second_branch_beside_nothing(card: Card) -> None:
+    with pytest.raises(InvalidInput, match=r"is told none\. Give --guidance G alone"):
+        asked(card, "--beside", "2")
+    with pytest.raises(InvalidInput, match=r"--rescale change how two .* Add --beside G"):
+        asked(card_of("scale"), "--guidance", "4", "--rescale", "0.5")
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ["--guidance", "nan"],
@@ -139,9 +163,11 @@ def test_every_option_can_be_overridden(card: Card, name: str) -> None:
         "solver": ["ddim"],
         "schedule": ["karras"],
         "guidance": ["2"],
+        "beside": ["2"],
         "rescale": ["0.25"],
         "interval": ["1", "2"],
     }
+    card = card_of("scale") if name == "beside" else card
     args = parsed(f"--b-{name}", *values[name])
     assert getattr(args, name) is None
     assert request(overridden(args, "b-"), card) != request(args, card)
