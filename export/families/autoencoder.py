@@ -1,8 +1,13 @@
-"""What stands between latents and pictures: its card, its scale, its two graphs."""
+"""What stands between latents and pictures: its card, its scale, its two graphs.
+
+Two kinds: the KL autoencoder, whose latent of a picture is a distribution, and the tiny one that is
+taught to answer like it, TAESD, whose latent is a value.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from denoisert.export.families.configuration import whole
@@ -22,21 +27,47 @@ VAE: Final = "vae"
 MOST_LEVELS: Final = 8
 """Levels of an autoencoder."""
 
-SCALE: Final = 0.18215
-"""Scale of an autoencoder that does not say its own, as in diffusers."""
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What differs between kinds of autoencoders.
+
+    Args:
+        levels: key of the channels of each level.
+        plain: levels of one that does not list them, as in diffusers.
+        scale: of one that does not say its own, as in diffusers.
+    """
+
+    levels: str
+    plain: tuple[int, ...]
+    scale: float
+
+
+KL: Final = Kind("block_out_channels", (64,), 0.18215)
+TINY: Final = Kind("decoder_block_out_channels", (64, 64, 64, 64), 1.0)
+KINDS: Final[Mapping[str, Kind]] = {"AutoencoderKL": KL, "AutoencoderTiny": TINY}
+"""Class -> its kind."""
+
+
+def kind_of(vae: Component) -> Kind:
+    """What kind of autoencoder a component is."""
+    return KINDS.get(vae.class_name, KL)
 
 
 def factor_of(vae: Component) -> int:
     """Pixels per latent position: every level but the last halves the picture.
 
     Raises:
-        ExportError: no list of 1 to 8 levels.
+        ExportError: no list of 1 to 8 levels, or halves of a tiny autoencoder that do not fit.
     """
-    blocks = vae.config.get("block_out_channels", [64])
+    kind = kind_of(vae)
+    blocks = vae.config.get(kind.levels, list(kind.plain))
     if not isinstance(blocks, list) or not 0 < len(blocks) <= MOST_LEVELS:
         raise ExportError(
-            f"block_out_channels of vae is {blocks!r}; it must list 1 to {MOST_LEVELS} levels."
+            f"{kind.levels} of vae is {blocks!r}; it must list 1 to {MOST_LEVELS} levels."
         )
+    if kind is TINY:
+        _check_halves(vae, len(blocks))
     return int(2 ** (len(blocks) - 1))
 
 
@@ -61,7 +92,10 @@ def find_affine(vae: Component) -> tuple[float, float]:
             "vae has latents_mean or latents_std, statistics of each channel, which pipelines of "
             "this kind ignore; remove them from its configuration, or scale the weights."
         )
-    found = (vae.config.get("scaling_factor", SCALE), vae.config.get("shift_factor") or 0.0)
+    found = (
+        vae.config.get("scaling_factor", kind_of(vae).scale),
+        vae.config.get("shift_factor") or 0.0,
+    )
     if not all(type(value) in (int, float) for value in found) or not found[0]:
         raise ExportError(
             f"vae has scaling_factor and shift_factor {found}; both are numbers, the first not 0."
@@ -73,10 +107,26 @@ def autoencoder_graphs(
     vae: Component, card: Card, build: Build
 ) -> Iterator[tuple[nn.Module, Signature]]:
     """Decoder, then encoder; the network is built once."""
-    from denoisert.export.graph.signature import decoder_signature, encoder_signature
-    from denoisert.export.modules.autoencoder import Decoder, Encoder
+    from denoisert.export.graph.signature import STD, decoder_signature, encoder_signature
+    from denoisert.export.modules.autoencoder import Decoder, Encoder, TinyEncoder
 
     affine = find_affine(vae)
     network = build(vae.name)
     yield Decoder(network, *affine), decoder_signature(card)
-    yield Encoder(network, *affine), encoder_signature(card)
+    signature = encoder_signature(card)
+    if kind_of(vae) is TINY:
+        yield TinyEncoder(network, *affine), replace(signature, zeros=(STD,))
+    else:
+        yield Encoder(network, *affine), signature
+
+
+def _check_halves(vae: Component, levels: int) -> None:
+    """Refuse a tiny autoencoder whose encoder and decoder have different factors."""
+    blocks = vae.config.get("encoder_block_out_channels", list(TINY.plain))
+    enlarged = vae.config.get("upsampling_scaling_factor", 2)
+    if not isinstance(blocks, list) or len(blocks) != levels or enlarged != 2:
+        raise ExportError(
+            f"vae has encoder_block_out_channels {blocks!r} and upsampling_scaling_factor "
+            f"{enlarged!r}; pipelines take as many levels as its decoder has, {levels}, and a "
+            "factor of 2 for each."
+        )

@@ -73,6 +73,7 @@ CLIP_TOKENIZERS: Final = classes(TRANSFORMERS, "CLIPTokenizer", "CLIPTokenizerFa
 T5_TEXT: Final = classes(TRANSFORMERS, "T5EncoderModel")
 T5_TOKENIZERS: Final = classes(TRANSFORMERS, "T5Tokenizer", "T5TokenizerFast")
 KL_AUTOENCODERS: Final = classes(DIFFUSERS, "AutoencoderKL")
+AUTOENCODERS: Final = classes(DIFFUSERS, "AutoencoderKL", "AutoencoderTiny")
 
 LEFT_OUT: Final[Mapping[str, Classes]] = {
     "feature_extractor": classes(TRANSFORMERS, "CLIPFeatureExtractor", "CLIPImageProcessor"),

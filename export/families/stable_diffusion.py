@@ -23,15 +23,16 @@ from denoisert.export.families.inpainting import channels_beside, repaints, show
 from denoisert.export.families.prediction import network_of, output_ports, state_channels
 from denoisert.export.families.recipe import Recipe, guidance_of, write_card
 from denoisert.export.families.roster import (
+    AUTOENCODERS,
     CLIP_TEXT,
     CLIP_TOKENIZERS,
     DIFFUSERS,
-    KL_AUTOENCODERS,
     SCHEDULERS,
     Roster,
     classes,
 )
 from denoisert.export.families.sizes import Sizes, find_sizes
+from denoisert.export.families.student import noted, scale_of
 from denoisert.export.families.text import (
     TEXT,
     clip_encoder,
@@ -71,7 +72,7 @@ ROSTER: Final = Roster(
         "text_encoder": CLIP_TEXT,
         "tokenizer": CLIP_TOKENIZERS,
         "unet": classes(DIFFUSERS, "UNet2DConditionModel"),
-        "vae": KL_AUTOENCODERS,
+        "vae": AUTOENCODERS,
     }
 )
 
@@ -88,12 +89,13 @@ class StableDiffusion:
     def sampling(self, material: Material) -> Sampling:
         """The folder's scheduler with classifier-free guidance."""
         scheduler = material.parts["scheduler"]
-        return read_scheduler(
+        found = read_scheduler(
             scheduler.class_name,
             scheduler.config,
-            guidance_of(material.readme, GUIDANCE),
+            guidance_of(material.readme, scale_of(material, GUIDANCE)),
             Pipeline(ports=output_ports(material.parts[UNET])),
         )
+        return noted(material, found)
 
     def card(self, material: Material, sampling: Sampling) -> Card:
         """Text states in, for some a mask and the rest of a picture; one prediction out."""

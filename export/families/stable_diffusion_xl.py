@@ -27,16 +27,17 @@ from denoisert.export.families.inpainting import channels_beside, repaints, show
 from denoisert.export.families.prediction import network_of, state_channels
 from denoisert.export.families.recipe import Recipe, guidance_of, write_card
 from denoisert.export.families.roster import (
+    AUTOENCODERS,
     CLIP_PROJECTED,
     CLIP_TEXT,
     CLIP_TOKENIZERS,
     DIFFUSERS,
-    KL_AUTOENCODERS,
     SCHEDULERS,
     Roster,
     classes,
 )
 from denoisert.export.families.sizes import Sizes, find_sizes
+from denoisert.export.families.student import noted, scale_of
 from denoisert.export.families.text import (
     STATES,
     TEXT,
@@ -92,7 +93,7 @@ ROSTER: Final = Roster(
         "text_encoder_2": CLIP_PROJECTED,
         "tokenizer_2": CLIP_TOKENIZERS,
         "unet": classes(DIFFUSERS, "UNet2DConditionModel"),
-        "vae": KL_AUTOENCODERS,
+        "vae": AUTOENCODERS,
     },
     optional={"text_encoder": CLIP_TEXT, "tokenizer": CLIP_TOKENIZERS},
 )
@@ -112,9 +113,9 @@ class StableDiffusionXL:
         scheduler = material.parts["scheduler"]
         is_student = _is_student(scheduler)
         own = INPAINTING_GUIDANCE if material.folder.class_name == INPAINTING else GUIDANCE
-        guidance = guidance_of(material.readme, 1.0 if is_student else own)
+        guidance = guidance_of(material.readme, 1.0 if is_student else scale_of(material, own))
         found = read_scheduler(scheduler.class_name, scheduler.config, guidance)
-        return _few_steps(material, found) if is_student else found
+        return _few_steps(material, found) if is_student else noted(material, found)
 
     def card(self, material: Material, sampling: Sampling) -> Card:
         """Text, a pooled state, sizes, for some a mask and a picture in; one prediction out."""

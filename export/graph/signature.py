@@ -41,7 +41,8 @@ DECODER: Final = "decoder"
 ENCODER: Final = "encoder"
 LATENT: Final = "latent"
 PICTURE: Final = "picture"
-MOMENTS: Final = ("mean", "std")
+STD: Final = "std"
+MOMENTS: Final = ("mean", STD)
 """Components and ports that every bundle names alike; text encoders have names of their own."""
 
 FEW: Final = (1, 2)
@@ -88,6 +89,7 @@ class Signature:
         is_sliced: whether slices of the channels are read, so that there may be more of them.
         lanes: numbers of lanes on which graphs are compared.
         sizes: lengths of the named axes at every layout, the default first.
+        zeros: outputs that are zero by the model's nature.
     """
 
     component: str
@@ -98,6 +100,7 @@ class Signature:
     is_sliced: bool = False
     lanes: tuple[int, ...] = MORE
     sizes: tuple[Sizes, ...] = (ONE_SIZE,)
+    zeros: tuple[str, ...] = ()
 
     @property
     def output_names(self) -> tuple[str, ...]:

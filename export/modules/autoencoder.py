@@ -26,7 +26,7 @@ class Decoder(nn.Module):
     def __init__(self, network: nn.Module, scale: float, shift: float) -> None:
         super().__init__()
         self.decoder: Any = network.decoder
-        self.post_quant_conv: Any = network.post_quant_conv  # None in some autoencoders
+        self.post_quant_conv: Any = getattr(network, "post_quant_conv", None)
         self.scale = scale
         self.shift = shift
 
@@ -59,6 +59,27 @@ class Encoder(nn.Module):
         mean, log_variance = moments.chunk(2, dim=1)
         std = torch.exp(0.5 * log_variance.clamp(*LOG_VARIANCE))
         return (mean - self.shift) * self.scale, std * self.scale
+
+
+class TinyEncoder(nn.Module):
+    """The same of an autoencoder whose latent of a picture is a value: its deviation is 0.
+
+    Args:
+        network: the autoencoder.
+        scale: latents are (value of the autoencoder - shift) * scale.
+        shift: see `scale`.
+    """
+
+    def __init__(self, network: nn.Module, scale: float, shift: float) -> None:
+        super().__init__()
+        self.encoder: Any = network.encoder
+        self.scale = scale
+        self.shift = shift
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, factor H, factor W) -> two of (B, C, H, W)."""
+        mean = (self.encoder(picture) - self.shift) * self.scale
+        return mean, torch.zeros_like(mean)
 
 
 def _through(layer: nn.Module | None, hidden: Tensor) -> Tensor:

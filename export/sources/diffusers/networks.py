@@ -19,6 +19,7 @@ from denoisert.runtime.errors import ExportError
 
 NETWORKS: Final = (
     "AutoencoderKL",
+    "AutoencoderTiny",
     "DiTTransformer2DModel",
     "FluxTransformer2DModel",
     "PixArtTransformer2DModel",
@@ -34,6 +35,9 @@ CONFIGURATIONS: Final[Mapping[str, str]] = {
     "T5EncoderModel": "T5Config",
 }
 """Class of transformers -> class of its configuration."""
+
+WRITTEN: Final[Mapping[str, tuple[str, ...]]] = {"AutoencoderTiny": ("block_out_channels",)}
+"""Keys that a class of diffusers writes into its configuration and does not take from it."""
 
 REFUSALS: Final = (
     *(AttributeError, KeyError, RuntimeError, TypeError, ValueError, ZeroDivisionError),
@@ -121,6 +125,11 @@ def _transformers(class_name: str, config: dict[str, Any]) -> nn.Module:
 def _diffusers(class_name: str, config: dict[str, Any]) -> nn.Module:
     import diffusers
 
-    known = {name: value for name, value in config.items() if not name.startswith("_")}
+    written = WRITTEN.get(class_name, ())
+    known = {
+        name: value
+        for name, value in config.items()
+        if not name.startswith("_") and name not in written
+    }
     network: nn.Module = getattr(diffusers, class_name).from_config(known)
     return network
