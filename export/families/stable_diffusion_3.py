@@ -119,7 +119,7 @@ class StableDiffusion3:
             scheduler.class_name,
             scheduler.config,
             guidance_of(material.readme, GUIDANCE),
-            Pipeline(tokens=(height // patch) * (width // patch)),
+            Pipeline(tokens=(height // patch) * (width // patch), edge=patch),
         )
         if found.training.parametrisation is not Parametrisation.FLOW:
             raise ExportError(

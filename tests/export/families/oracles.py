@@ -23,6 +23,9 @@ picture in the next of their own sizes and resize it."""
 
 EXTRA = {"PixArtAlphaPipeline": RAW, "PixArtSigmaPipeline": RAW}
 
+FORGETFUL = ("StableDiffusion3InpaintPipeline",)
+"""Pipelines that decode without the autoencoder's shift; here it is added for them."""
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -174,6 +177,7 @@ def watched(pipeline, kept):
 
     def decoded(latents, **named):
         shift = getattr(config, "shift_factor", None) or 0.0
+        latents = latents + shift if type(pipeline).__name__ in FORGETFUL else latents
         kept.append((latents - shift) * config.scaling_factor)
         return decode(latents, **named)
 

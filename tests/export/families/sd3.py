@@ -32,24 +32,20 @@ TRANSFORMER = {
     "pos_embed_max_size": 8,
 }
 LATER = {"qk_norm": "rms_norm", "dual_attention_layers": (0,)}
-SHARP = 6.0
-"""Of normalised queries: without it each of 300 tokens counts as much as any other, and 16 of them
-as good as nothing."""
+SHARP = {"to_q.weight": 3.0, "add_q_proj.weight": 3.0}
+SHARP_LATER = {"norm_q.weight": 6.0, "norm_added_q.weight": 6.0}
+"""Factors of queries: without them each of 300 tokens counts as much as any other, and CLIP's 16 as
+good as nothing."""
 
 
 def medium():
     """SD3 medium with all three text encoders."""
-    return _pipeline(t5(), t5_tokenizer(), **TRANSFORMER)
+    return _sharp(_pipeline(t5(), t5_tokenizer(), **TRANSFORMER), SHARP)
 
 
 def later():
     """SD3.5 medium: normalised queries and keys, a second attention in the first block."""
-    pipeline = _pipeline(t5(), t5_tokenizer(), **TRANSFORMER | LATER)
-    with torch.no_grad():
-        for name, value in pipeline.transformer.named_parameters():
-            if name.endswith(("norm_q.weight", "norm_added_q.weight")):
-                value *= SHARP
-    return pipeline
+    return _sharp(_pipeline(t5(), t5_tokenizer(), **TRANSFORMER | LATER), SHARP_LATER)
 
 
 def without_t5():
@@ -69,3 +65,11 @@ def _pipeline(text_encoder_3, tokenizer_3, **transformer):
         text_encoder_3=text_encoder_3,
         tokenizer_3=tokenizer_3,
     )
+
+
+def _sharp(pipeline, factors):
+    """The pipeline whose transformer attends to few tokens at a time."""
+    with torch.no_grad():
+        for name, value in pipeline.transformer.named_parameters():
+            value *= next((factors[end] for end in factors if name.endswith(f".{end}")), 1.0)
+    return pipeline
