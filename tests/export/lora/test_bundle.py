@@ -75,12 +75,14 @@ def fused_folder(
     return folder
 
 
+@pytest.mark.parametrize("class_name", ["DDIMScheduler", "LCMScheduler"])
 def test_latents_equal_the_fused_pipeline_s_and_not_the_base_s(
-    compiled: Compiled, fused_folder: Path, text_bundle: Path
+    class_name: str, compiled: Compiled, fused_folder: Path, text_bundle: Path
 ) -> None:
-    config = diffusers.DDIMScheduler.load_config(fused_folder, subfolder="scheduler")
-    scheduler = diffusers.DDIMScheduler.from_config(config)
-    sampler = read_scheduler("DDIMScheduler", dict(scheduler.config)).recommended
+    """The second scheduler is that of an LCM-LoRA, which makes a student of any such network."""
+    kind = getattr(diffusers, class_name)
+    scheduler = kind.from_config(kind.load_config(fused_folder, subfolder="scheduler"))
+    sampler = read_scheduler(class_name, dict(scheduler.config)).recommended
     request = Request(
         "red apple",
         seed=11,
