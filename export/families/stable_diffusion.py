@@ -33,7 +33,6 @@ from denoisert.export.families.roster import (
 )
 from denoisert.export.families.sizes import Sizes, find_sizes
 from denoisert.export.families.student import noted, scale_of
-from denoisert.export.families.student import noted, scale_of
 from denoisert.export.families.text import (
     TEXT,
     clip_encoder,

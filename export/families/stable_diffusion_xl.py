@@ -38,7 +38,6 @@ from denoisert.export.families.roster import (
 )
 from denoisert.export.families.sizes import Sizes, find_sizes
 from denoisert.export.families.student import noted, scale_of
-from denoisert.export.families.student import noted, scale_of
 from denoisert.export.families.text import (
     STATES,
     TEXT,
