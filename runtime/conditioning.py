@@ -87,7 +87,7 @@ def plan_conditions(
     others, negative = read_measures(inputs, condition.negative)
     spoken = tuple(entry for entry in inputs if entry.source not in SHOWN)
     sides = (positive,) if count == 1 or negative is None else (positive, negative)
-    said = [_Said.of(spoken, texts, tokenizers, side) for side in sides]
+    said = [_Said.of(inputs, texts, tokenizers, side) for side in sides]
     lanes = [_lane(spoken, each) for each in said]
     if count > len(said):
         lanes.append(_null_lane(spoken, texts, tokenizers))
@@ -122,15 +122,26 @@ class _Said:
         tokenizers: Mapping[str, Tokenizer],
         value: Value,
     ) -> _Said:
-        others = [e.name for e in inputs if not e.encoder and e.source is not Source.ZEROS]
+        unsaid = (Source.ZEROS, *SHOWN)
+        others = [e.name for e in inputs if not e.encoder and e.source not in unsaid]
         prompted = [text.name for text in texts]
-        named = _by_name(prompted, others, value)
+        sizes = [measure.quantity.value for entry in inputs for measure in entry.measures]
+        named = _by_name(prompted, others, value, optional=sizes)
         prompts = {name: tokenizers[name].encode(named[name]) for name in prompted}
         return cls(prompts, {name: named[name] for name in others})
 
 
-def _by_name(prompted: list[str], others: list[str], value: Value) -> Mapping[str, Any]:
-    """What was said, by text encoder and denoiser input; one prompt goes to every encoder."""
+def _by_name(
+    prompted: list[str], others: list[str], value: Value, *, optional: list[str]
+) -> Mapping[str, Any]:
+    """What was said, by text encoder and denoiser input; one prompt goes to every encoder.
+
+    Args:
+        prompted: names of the text encoders.
+        others: names of the inputs that need a value each.
+        value: what was said, without numbers of sizes.
+        optional: names of those numbers, for messages.
+    """
     asked = [*prompted, *others]
     if isinstance(value, Mapping) and prompted and PROMPT in value:
         rest = {name: each for name, each in value.items() if name != PROMPT}
@@ -145,9 +156,11 @@ def _by_name(prompted: list[str], others: list[str], value: Value) -> Mapping[st
     unknown = sorted(str(name) for name in set(value) - set(asked))
     missing = sorted(set(asked) - set(value))
     if unknown or missing:
+        every = [PROMPT] if prompted else []
+        also = f", and if you like {_names(sorted(set(optional)))}" if optional else ""
         raise InvalidInput(
             f"condition names {unknown or missing} are {'unknown' if unknown else 'missing'}; "
-            f"the network takes {_names(asked)}."
+            f"the network takes {_names([*every, *asked])}{also}."
         )
     return value
 
@@ -188,7 +201,8 @@ def _hidden(entry: ConditionInput, mask: Array | None) -> Array:
     if mask is None:
         raise InvalidInput(
             "this network repaints part of a picture and has to be shown both. Pass "
-            "start=Start(picture, mask=mask), white where it paints."
+            "start=Start(picture, mask=mask), white where it paints; for `denoisert generate` that "
+            "is --init-image FILE --mask FILE."
         )
     if entry.shape != (1, *mask.shape):
         raise EngineError(

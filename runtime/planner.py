@@ -262,7 +262,7 @@ class Planner:
     def _notes(self, lanes: int, pages: int) -> tuple[str, ...]:
         notes = []
         if pages:
-            notes.append(f"{pages / 2**20:.2f} MiB of the memory are its tapes and buffers")
+            notes.append(f"{pages / 2**20:.2g} MiB of the memory are its tapes and buffers")
         buckets = self._denoiser.engine.buckets
         if self._denoiser.has_scalar_time:
             notes.append(

@@ -62,7 +62,8 @@ def add(subparsers: Subparsers) -> None:
         "--size",
         type=read_size,
         metavar="HxW",
-        help="pixels of a picture, one of the sizes that `inspect` lists; default: the first",
+        help="pixels of a picture, one of the sizes that `inspect` lists; default: that of "
+        "--init-image, else the first",
     )
     starts.add_options(parser)
     refiner.add_options(parser)
@@ -171,11 +172,12 @@ def _texts(args: argparse.Namespace) -> list[str]:
 
 def _requests(args: argparse.Namespace, card: Card) -> list[Request]:
     start = starts.start(args)
+    size = args.size or starts.size(start, card)
     return [
         replace(
             sampler.request(args, card, condition, seed=args.seed, images=args.images),
             start=start,
-            size=args.size,
+            size=size,
         )
         for condition in told.conditions(args, card)
     ]
@@ -216,7 +218,7 @@ def _finish(
         files = [*files, output.trace]
     _print_report(files, results, trace)
     for text, result in zip(_texts(args), results, strict=True):
-        for note in result.notes:
+        for note in result.notes if len(results) > 1 else ():  # else the plan has said them
             print(f"note     {text[:SHOWN_CHARACTERS]}: {note}")
         if result.error is not None:
             print(f"failed   {text[:SHOWN_CHARACTERS]}: {result.error}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from denoisert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from denoisert.runtime.bundle.card import Card
     from denoisert.runtime.request import Start
 
 
@@ -54,3 +55,21 @@ def start(args: argparse.Namespace) -> Start | None:
 
         mask = fromarray(load_picture(args.mask))
     return Start(load_picture(args.init_image), args.strength, mask=mask)
+
+
+def size(start: Start | None, card: Card) -> tuple[int, int] | None:
+    """(height, width) of the picture to start from, where the card has that size; else None.
+
+    Args:
+        start: what `start` has read.
+        card: of the model.
+    """
+    import numpy as np
+
+    from denoisert.runtime.bundle.sizes import pixel_size
+
+    if start is None or start.picture is None:
+        return None
+    height, width = np.shape(start.picture)[:2]
+    known = [pixel_size(card, layout) for layout in card.layouts]
+    return (height, width) if (height, width) in known else None

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from denoisert.runtime.request import Condition, Value
 
 
+SHOWN = 5  # names of classes in a message
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add --negative, --condition and --negative-condition."""
     parser.add_argument("--negative", metavar="CONDITION", help="condition of the uncond branch")
@@ -42,10 +45,12 @@ def conditions(args: argparse.Namespace, card: Card) -> list[Condition]:
         card: of the model.
 
     Raises:
-        InvalidInput: a value without a name.
+        InvalidInput: nothing at all for a network that is told something, a value without a name,
+            or one that is said twice.
     """
     from denoisert.runtime.request import Condition
 
+    _check_said(args, card)
     texts: Sequence[str | None] = args.conditions or [None]
     negative = _value(args.negative, args.negative_condition, card)
     return [Condition(_value(text, args.condition, card), negative) for text in texts]
@@ -63,8 +68,34 @@ def _value(text: str | None, named: Sequence[str], card: Card) -> Value:
         name, is_named, value = word.partition("=")
         if not name or not is_named:
             raise InvalidInput(f"{word!r} names no value; write NAME=VALUE, as crop_top=0.")
+        if name in values:
+            raise InvalidInput(
+                f"{name!r} is said twice, {values[name]!r} and {value!r}. Say it once; a CONDITION "
+                f"counts as {_name(card)}=CONDITION."
+            )
         values[name] = value if name in prompts else _number(value)
     return values
+
+
+def _check_said(args: argparse.Namespace, card: Card) -> None:
+    """Refuse to ask nothing of a network that has to be told something.
+
+    Raises:
+        InvalidInput: says what a CONDITION is for this model.
+    """
+    from denoisert.runtime.bundle.condition import Source
+
+    if args.conditions or args.condition:
+        return
+    labels = [entry for entry in card.conditions if entry.source is Source.CLASS_LABEL]
+    if card.texts:
+        what = "a prompt, such as 'a red apple'"
+    elif labels:
+        known = f"0 to {labels[0].classes - 1}"
+        what = f"a class, {', '.join(labels[0].labels[:SHOWN]) or known}"
+    else:
+        return
+    raise InvalidInput(f"{card.name} has to be told {what}: denoisert generate BUNDLE CONDITION.")
 
 
 def _name(card: Card) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from denoisert.runtime import CFG, Condition, EmbeddedGuidance, Request, Runtime, Start
 from denoisert.runtime.bundle.card import Recommended
 from denoisert.runtime.cli import main, told
+from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.schedules import Trailing
 from denoisert.runtime.sampling.solvers import FlowEuler
 from tests.runtime.coders import FACTOR, TEXT, TOLD
@@ -40,7 +42,7 @@ def parsed(*words: str) -> argparse.Namespace:
 def test_what_the_words_mean() -> None:
     labels = perceptron().card()
     assert told.conditions(parsed("3", "4"), labels) == [Condition(3), Condition(4)]
-    assert told.conditions(parsed(), labels) == [Condition(None)]
+    assert told.conditions(parsed(), perceptron().card(conditions=())) == [Condition(None)]
     words = ("3", "--condition", "crop_top=5", "--condition", "score=6.5")
     sizes = {"label": 3, "crop_top": 5, "score": 6.5}
     assert told.conditions(parsed(*words), labels) == [Condition(sizes)]
@@ -51,6 +53,47 @@ def test_what_the_words_mean() -> None:
     assert told.conditions(parsed(*words), texts) == [
         Condition({"prompt": "7", "text_encoder": "3=4", "x": "a b"})
     ]
+
+
+def test_a_network_that_has_to_be_told_something_says_what() -> None:
+    with pytest.raises(InvalidInput, match=r"toy has to be told a class, 0 to 9: denoisert"):
+        told.conditions(parsed(), perceptron().card())
+    named = replace(perceptron().conditions[0], classes=3, null=None, labels=("cat", "dog", "3"))
+    with pytest.raises(InvalidInput, match="a class, cat, dog, 3:"):
+        told.conditions(parsed("--negative", "1"), perceptron().card(conditions=(named,)))
+    texts = perceptron().card(conditions=(TOLD,), texts=(TEXT,))
+    with pytest.raises(InvalidInput, match="a prompt, such as"):
+        told.conditions(parsed(), texts)
+    words = ("--condition", "prompt=red apple")
+    assert told.conditions(parsed(*words), texts) == [Condition({"prompt": "red apple"})]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("red", "--condition", "prompt=green"),
+        ("red", "--condition", "x=1", "--condition", "x=2"),
+        ("red", "--negative", "a", "--negative-condition", "prompt=b"),
+    ],
+)
+def test_what_is_said_twice_is_refused(words: tuple[str, ...]) -> None:
+    texts = perceptron().card(conditions=(TOLD,), texts=(TEXT,))
+    with pytest.raises(InvalidInput, match=r"is said twice, .*prompt=CONDITION"):
+        told.conditions(parsed(*words), texts)
+
+
+def test_a_picture_of_another_compiled_size_asks_for_it(bundle: Path, tmp_path: Path) -> None:
+    height, width = (side * FACTOR for side in SIZES[1])
+    pixels = np.random.default_rng(4).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    Image.fromarray(np.full((height, width), 255, np.uint8)).save(tmp_path / "mask.png")
+    words = ["3", "--init-image", "picture.png", "--mask", "mask.png", "--latents", "found.npz"]
+    words = [str(tmp_path / word) if "." in word else word for word in words]
+    assert main(["generate", str(bundle), *words]) == 0
+    with np.load(tmp_path / "found.npz") as arrays:
+        assert arrays["latent"].shape[-2:] == SIZES[1]
+    Image.fromarray(pixels[:-1]).save(tmp_path / "picture.png")
+    assert main(["generate", str(bundle), *words]) == 2
 
 
 def test_pictures_are_those_of_the_runtime(bundle: Path, tmp_path: Path) -> None:
