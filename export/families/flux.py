@@ -251,7 +251,7 @@ def _check_widths(transformer: Component, conditions: tuple[ConditionInput, ...]
         if width != entry.shape[-1]:
             raise ExportError(
                 f"transformer has {key} {width}, {entry.encoder} gives {entry.shape[-1]}; the "
-                "folder mixes parts of two models."
+                "folder mixes parts of two models. Take all parts from one."
             )
     foreign = transformer.config.get("encoder_hid_dim_type")
     if foreign is not None:

@@ -206,7 +206,7 @@ def _check_widths(transformer: Component, encoder: Component) -> None:
     if taken != given:
         raise ExportError(
             f"transformer takes captions of width {taken!r} (caption_channels), text_encoder gives "
-            f"{given}; the folder mixes parts of two models."
+            f"{given}; the folder mixes parts of two models. Take all parts from one."
         )
     heads = whole(transformer, "num_attention_heads", 16)
     width = heads * whole(transformer, "attention_head_dim", 72)

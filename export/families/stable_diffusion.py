@@ -164,5 +164,5 @@ def check_inputs(folder: Folder, unet: Component, encoder: Component, *, fed: st
     if taken != width:
         raise ExportError(
             f"unet attends to states of width {taken!r}, text_encoder gives {width}; the folder "
-            "mixes parts of two models."
+            "mixes parts of two models. Take all parts from one."
         )

@@ -151,15 +151,19 @@ class StableDiffusion3:
     ) -> Iterator[tuple[nn.Module, Signature]]:
         """Transformer, text encoders, decoder and encoder."""
         from denoisert.export.graph.signature import denoiser_signature
-        from denoisert.export.modules.stable_diffusion_3 import ThreeTextsDenoiser, TwoTextsDenoiser
+        from denoisert.export.modules.stable_diffusion_3 import (
+            ThreeTextsDenoiser,
+            TwoTextsDenoiser,
+            keep_positions,
+        )
 
         parts = material.parts
-        denoiser: nn.Module
-        if T5 in parts:
-            denoiser = ThreeTextsDenoiser(build(TRANSFORMER))
-        else:
-            width, tokens = _text_width(parts[TRANSFORMER]), _t5_tokens(material)
-            denoiser = TwoTextsDenoiser(build(TRANSFORMER), width, tokens)
+        transformer = parts[TRANSFORMER]
+        longest = max(max(layout.parts[0].shape[-2:]) for layout in card.layouts)
+        network = keep_positions(build(TRANSFORMER), longest // _patch(transformer))
+        denoiser: nn.Module = ThreeTextsDenoiser(network)
+        if T5 not in parts:
+            denoiser = TwoTextsDenoiser(network, _text_width(transformer), _t5_tokens(material))
         yield denoiser, denoiser_signature(card)
         yield from text_graphs(material, card, build)
         yield from autoencoder_graphs(parts[VAE], card, build)
@@ -218,7 +222,7 @@ def _texts(material: Material) -> tuple[TextEncoder, ...]:
         raise ExportError(
             f"{' and '.join(CLIPS)} take {clips[0].tokens} and {clips[1].tokens} tokens; their "
             "states stand side by side, so both take the same number. The folder mixes parts of "
-            "two models."
+            "two models. Take all parts from one."
         )
     if T5 not in parts:
         return tuple(clips)
@@ -256,7 +260,8 @@ def _check_widths(parts: Mapping[str, Component], conditions: tuple[ConditionInp
     if vector != pooled + pooled_2:
         raise ExportError(
             f"transformer takes a pooled state of {vector} numbers, the projections of the CLIP "
-            f"encoders have {pooled} and {pooled_2}; the folder mixes parts of two models."
+            f"encoders have {pooled} and {pooled_2}; the folder mixes parts of two models. "
+            "Take all parts from one."
         )
     heads = whole(transformer, "num_attention_heads", HEADS)
     inner = heads * whole(transformer, "attention_head_dim", HEAD_WIDTH)
@@ -273,10 +278,10 @@ def _check_states(wanted: int, clip: int, t5: list[int]) -> None:
     if clip > wanted:
         raise ExportError(
             f"transformer attends to states of width {wanted}, those of the CLIP encoders are "
-            f"{clip} side by side; the folder mixes parts of two models."
+            f"{clip} side by side; the folder mixes parts of two models. Take all parts from one."
         )
     if t5 not in ([], [wanted]):
         raise ExportError(
             f"transformer attends to states of width {wanted}, {T5} gives {t5[0]}; the folder "
-            "mixes parts of two models."
+            "mixes parts of two models. Take all parts from one."
         )

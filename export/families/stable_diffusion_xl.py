@@ -263,7 +263,7 @@ def _check_inputs(unet: Component) -> None:
     if kind != TOLD:
         raise ExportError(
             f"unet has addition_embed_type {kind!r}; the UNet of an SDXL pipeline has {TOLD!r}. "
-            "The folder mixes parts of two models."
+            "The folder mixes parts of two models. Take all parts from one."
         )
     foreign = [name for name in FOREIGN_INPUTS if unet.config.get(name) is not None]
     if foreign:
@@ -280,7 +280,7 @@ def _check_widths(unet: Component, conditions: tuple[ConditionInput, ...]) -> No
     if taken != width:
         raise ExportError(
             f"unet attends to states of width {taken!r}, the text encoders give {width}; the "
-            "folder mixes parts of two models."
+            "folder mixes parts of two models. Take all parts from one."
         )
     each = whole(unet, "addition_time_embed_dim", 256)
     given = pooled.shape[0] + each * sizes.shape[0]

@@ -74,7 +74,7 @@ def t5_encoder(
     if tokens.size > vocabulary:
         raise ExportError(
             f"the tokenizer of {encoder.name} has {tokens.size} tokens, the encoder knows "
-            f"{vocabulary}; the folder mixes parts of two models."
+            f"{vocabulary}; the folder mixes parts of two models. Take all parts from one."
         )
     if encoder.config.get("is_decoder"):
         raise ExportError(

@@ -55,7 +55,7 @@ def clip_encoder(encoder: Component, tokens: Tokens) -> TextEncoder:
     if tokens.size > vocabulary:
         raise ExportError(
             f"tokenizer has {tokens.size} tokens, {encoder.name} knows {vocabulary}; the folder "
-            "mixes parts of two models."
+            "mixes parts of two models. Take all parts from one."
         )
     length = min(tokens.length, whole(encoder, "max_position_embeddings", POSITIONS))
     path = tokenizer_path(encoder.name)
@@ -103,7 +103,7 @@ def hidden_condition(
     if layers < skipped:
         raise ExportError(
             f"{encoder.name} has {layers} layers, and the states {skipped} before the last are "
-            "read; the folder mixes parts of two models."
+            "read; the folder mixes parts of two models. Take all parts from one."
         )
     return ConditionInput(
         name,

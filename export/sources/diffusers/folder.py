@@ -11,6 +11,7 @@ from denoisert.export.sources.diffusers.classes import Named, check_pipeline, fi
 from denoisert.export.sources.diffusers.component import Component, Folder
 from denoisert.export.sources.diffusers.file import read_object
 from denoisert.export.sources.diffusers.foreign import shown
+from denoisert.export.sources.diffusers.keys import check_scheduler_keys
 from denoisert.runtime.errors import ExportError
 
 INDEX_NAME: Final = "model_index.json"
@@ -100,13 +101,17 @@ def _component(root: Path, name: str, named: Named) -> Component:
     folder = root / name
     if not folder.is_dir():
         found = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+        other = f"a file {name}, and " if folder.is_file() else ""
         raise ExportError(
             f"{INDEX_NAME} lists the component {name}, but there is no folder {name}/; found "
-            f"{', '.join(found) or 'no folders'}. Is the download complete?"
+            f"{other}{', '.join(found) or 'no folders'}. Is the download complete?"
         )
     config = read_object(Path(name, CONFIG_NAMES.get(name, "config.json")), root)
     _check_config(name, named, config)
-    return Component(name, named.library, named.class_name, folder, config)
+    component = Component(name, named.library, named.class_name, folder, config)
+    if name == "scheduler":
+        check_scheduler_keys(component)
+    return component
 
 
 def _check_config(name: str, named: Named, config: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
 from denoisert.export.sources.diffusers.component import Component
+from denoisert.export.sources.diffusers.keys import check_keys
 from denoisert.export.sources.diffusers.stored import Stored
 from denoisert.export.sources.diffusers.unfilled import Unfilled, check_filled
 from denoisert.runtime.errors import ExportError
@@ -78,6 +79,7 @@ def check_network(component: Component, stored: Stored) -> nn.Module:
         ExportError: configuration and weights do not fit together.
     """
     skeleton = build_skeleton(component)
+    check_keys(component, skeleton)
     stored.check(_shapes(skeleton))
     return skeleton
 

@@ -84,7 +84,8 @@ def _checked_ids(ids: object, name: str) -> dict[str, int]:
         raise ExportError(f"{name} has no vocabulary: an object of pieces and whole numbers.")
     if sorted(ids.values()) != list(range(len(ids))):
         raise ExportError(
-            f"{name} has {len(ids)} pieces; their ids must be 0 to {len(ids) - 1}, each once."
+            f"{name} has {len(ids)} pieces; their ids must be 0 to {len(ids) - 1}, each once. Save "
+            "the tokenizer again."
         )
     _check_text(ids, name)
     return ids

@@ -21,7 +21,7 @@ from denoisert.runtime.errors import ExportError, InvalidInput, Tampered
 
 SUFFIX: Final = ".safetensors"
 DENOISERS: Final = ("unet", "transformer")
-AVERAGES: Final = "model_ema."
+AVERAGES: Final = "model_ema"
 
 PREFIXES: Final = tuple({place.prefix for place in PLACES if place.prefix})
 
