@@ -91,7 +91,8 @@ class Start:
         noised: whether the latent is clean or lies at the first point already.
         mask: which part of the picture is painted anew: a PIL image or (H, W) in its pixels, white
             (true, 255 or 1.0) where it is, black where the picture is kept. All steps then begin
-            with noise alone. Of a latent given as an array it may have the latent's size.
+            with noise alone. Of a latent given as an array it may have the latent's size. A network
+            that is shown masks paints all of the picture where there is none.
 
     Raises:
         InvalidInput: a strength outside its range, neither latent nor buffers, buffers that are no

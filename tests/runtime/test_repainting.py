@@ -124,6 +124,22 @@ def test_all_pictures_of_a_request_are_shown_the_same(shown):
     assert error(both[1], both[0]) > 0.1
 
 
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), OTHER])
+def test_without_a_mask_all_of_it_is_painted(shown, size):
+    """From noise, or from a picture that the network is not shown."""
+    pixels, white = drawn(size)[0], np.ones(size, bool)
+
+    def run(start):
+        return shown.generate(Request(3, seed=SEED, size=size, images=2, start=start)).flat
+
+    nothing = run(None)
+    np.testing.assert_array_equal(run(Start(pixels, mask=white)), nothing)
+    half = run(Start(pixels))
+    np.testing.assert_array_equal(run(Start(pixels, 0.5, mask=white)), half)
+    assert error(half, nothing) > 0.1
+    assert error(run(Start(pixels, mask=drawn(size)[1])), nothing) > 0.1
+
+
 def test_sizes_follow_the_condition_where_it_says_so(shown):
     start = Start(PIXELS, mask=MASK)
     said = Condition({"label": 3, "height": 30, "width": 5})
@@ -137,15 +153,14 @@ def test_sizes_follow_the_condition_where_it_says_so(shown):
 @pytest.mark.parametrize(
     ("start", "words"),
     [
-        (None, r"shown both\. Pass start=Start\(picture, mask=mask\)"),
-        (Start(PIXELS), "shown both"),
+        (Start(np.zeros((4, *SIZES[0]))), r"shown both\. Pass start=Start\(picture, mask=mask\)"),
         (Start(PIXELS, mask=MASK[:-1]), rf"needs one value for each pixel, {HEIGHT}x{WIDTH} "),
         (Start(PIXELS, mask=MASK[::FACTOR, ::FACTOR]), "one value for each pixel"),
         (Start(PIXELS, mask=MASK * 7.0), "outside 0 to 1"),
         (Start(np.zeros((4, *SIZES[0])), mask=MASK), "the request gives a latent"),
         (Start(drawn(OTHER)[0], mask=MASK), "the picture is uint8"),
     ],
-    ids=["nothing", "no mask", "a row less", "latent size", "values", "latent", "picture"],
+    ids=["no mask", "a row less", "latent size", "values", "latent", "picture"],
 )
 def test_requests_that_show_too_little_are_refused_before_any_work(shown, start, words):
     ticks = shown.stats()["ticks"]
