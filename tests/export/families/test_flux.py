@@ -4,17 +4,21 @@ import json
 import shutil
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
 from denoisert.export import CompileOptions
 from denoisert.export.sources.diffusers.source import DiffusersFolder
-from denoisert.runtime import Condition, EmbeddedGuidance, Request, Runtime, Start, Torch
+from denoisert.runtime import CFG, Condition, EmbeddedGuidance, Request, Runtime, Start, Torch
+from denoisert.runtime.cli import main
 from denoisert.runtime.errors import InvalidInput
 from tests.export.families.bundles import assert_equal, changes, difference, family_bundle
 from tests.export.families.family import mask, picture
 from tests.export.families.folders import FAMILIES, family_folder
+from tests.export.families.layouts import earlier, lean
 from tests.export.families.oracles import image_to_image, inpaint, text_to_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -124,6 +128,29 @@ def test_a_second_branch_without_a_scale_is_refused(runtime):
         runtime().generate(request(guidance=1))
     with pytest.raises(InvalidInput, match="no input for one"):
         runtime(SCHNELL).generate(replace(request(SCHNELL), guidance=EmbeddedGuidance(3.5)))
+
+
+def test_both_scales_from_the_command(runtime, once, tmp_path):
+    file, side = tmp_path / "latents.npz", ("--size", "48x32")
+    words = ["red apple", "--negative", "a blue cup", "--guidance", "2", "--beside", "4", *side]
+    words += ["--steps", "4", "--seed", "6", "--latents", str(file), "--out", str(tmp_path)]
+    assert main(["generate", str(family_bundle(once, DEV)), *words]) == 0
+    asked = Request(
+        Condition("red apple", "a blue cup"),
+        seed=6,
+        size=(48, 32),
+        steps=4,
+        guidance=EmbeddedGuidance(2.0, beside=CFG(4.0)),
+    )
+    with np.load(file) as arrays:
+        assert np.array_equal(arrays["latent"], runtime().generate(asked).latents["latent"])
+
+
+@pytest.mark.parametrize("layout", [lean, earlier])
+@pytest.mark.parametrize("name", [DEV, SCHNELL])
+def test_other_layouts_of_the_folder_mean_the_same(name, layout, folder, tmp_path):
+    copied = layout(Path(shutil.copytree(folder(name), tmp_path / name)))
+    assert DiffusersFolder(copied).card == DiffusersFolder(folder(name)).card
 
 
 @pytest.fixture(scope="module", params=SHIFTS)
