@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from denoisert.runtime.errors import DenoiseRTError
     from denoisert.runtime.events import Admitted, Ended, Preview, Stepped
     from denoisert.runtime.measure.trace import Trace
+    from denoisert.runtime.phase import Phase
     from denoisert.runtime.plan import Plan
     from denoisert.runtime.programs.refine import Refined, refine
     from denoisert.runtime.request import Condition, Limits, Noised, Request, Start
@@ -28,6 +29,7 @@ _HOMES = {
     "errors": ("DenoiseRTError",),
     "events": ("Admitted", "Ended", "Preview", "Stepped"),
     "measure.trace": ("Trace",),
+    "phase": ("Phase",),
     "plan": ("Plan",),
     "programs.refine": ("Refined", "refine"),
     "request": ("Condition", "Limits", "Noised", "Request", "Start"),

@@ -1,9 +1,10 @@
-"""The engines of one device: what its loop and its codec own."""
+"""The engines of one device: what its loop and its codec own, in memory from their first use on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.open import Bundle
@@ -11,10 +12,12 @@ from denoisert.runtime.codec.decoder import Decoder
 from denoisert.runtime.codec.encoder import PictureEncoder
 from denoisert.runtime.devices.device import Device
 from denoisert.runtime.devices.numpy import NumpyDevice
-from denoisert.runtime.engines.choice import DENOISER, Choice, load
+from denoisert.runtime.engines.choice import DENOISER, Choice, defer
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.engine import fixed
+from denoisert.runtime.engines.resident import DeferredEngine, Resident
 from denoisert.runtime.engines.target import CPU, Target, Torch
+from denoisert.runtime.phase import Phase
 from denoisert.runtime.text.cache import PromptCache
 from denoisert.runtime.text.encoder import PromptEncoder, Texts, outputs_of
 from denoisert.runtime.text.tokenizer import Tokenizer
@@ -33,6 +36,7 @@ class Components:
         decoder: from latents to pictures, None where latents are pictures or nothing.
         encoder: from pictures to latents, None where the bundle has none.
         device: where the pool lives.
+        residents: the engines by phase, as far as they come into memory when they are first used.
     """
 
     denoisers: tuple[Denoiser, ...]
@@ -40,6 +44,7 @@ class Components:
     decoder: Decoder | None = None
     encoder: PictureEncoder | None = None
     device: Device = field(default_factory=NumpyDevice)
+    residents: Mapping[Phase, tuple[Resident, ...]] = field(default_factory=dict)
 
     @property
     def has_codec(self) -> bool:
@@ -50,7 +55,7 @@ class Components:
 def load_components(
     bundle: Bundle, choices: Sequence[Choice], threads: int, cache: PromptCache
 ) -> list[Components]:
-    """Verify and load everything, once per device.
+    """Check everything, once per device; weights are verified and loaded at their first use.
 
     Args:
         bundle: the opened bundle.
@@ -64,8 +69,8 @@ def load_components(
     Raises:
         Incompatible: the bundle lacks a component that its card speaks of, or there is no such
             device.
-        BuildError: an engine cannot be loaded.
-        Tampered: a file differs from the manifest.
+        BuildError: no engine could have the ports that the manifest lists.
+        Tampered: a graph differs from the manifest.
     """
     return [_load(bundle, choice, threads, cache) for choice in choices]
 
@@ -85,19 +90,27 @@ def load_tokenizers(bundle: Bundle) -> dict[str, Tokenizer]:
 def _load(bundle: Bundle, choice: Choice, threads: int, cache: PromptCache) -> Components:
     card, coder = bundle.card, bundle.card.autoencoder
     device = load_device(choice.target)
-    engine = load(bundle, choice, DENOISER, threads)
-    decoder = encoder = None
-    if coder is not None:
-        decoder = Decoder(load(bundle, choice, DECODER, threads), card)
-        if coder.has_encoder:
-            encoder = PictureEncoder(load(bundle, choice, ENCODER, threads), card)
+    engine = partial(defer, bundle, choice, threads=threads)
+    texts = {text.name: engine(text.name) for text in card.texts}
+    denoiser = engine(DENOISER)
+    decoder = None if coder is None else engine(DECODER)
+    encoder = engine(ENCODER) if coder is not None and coder.has_encoder else None
     return Components(
-        Denoiser.of(engine, card),
-        _texts(bundle, choice, threads, cache) if card.texts else None,
-        decoder,
-        encoder,
+        Denoiser.of(denoiser, card),
+        _texts(texts, card, cache) if texts else None,
+        None if decoder is None else Decoder(decoder, card),
+        None if encoder is None else PictureEncoder(encoder, card),
         device,
+        {
+            Phase.TEXT: _residents(texts.values()),
+            Phase.DENOISER: _residents([denoiser]),
+            Phase.CODEC: _residents([decoder, encoder]),
+        },
     )
+
+
+def _residents(engines: Iterable[DeferredEngine | None]) -> tuple[Resident, ...]:
+    return tuple(engine.resident for engine in engines if engine is not None)
 
 
 def load_device(target: Target) -> Device:
@@ -113,10 +126,9 @@ def load_device(target: Target) -> Device:
     return TorchDevice(target.device, target.graphs)
 
 
-def _texts(bundle: Bundle, choice: Choice, threads: int, cache: PromptCache) -> Texts:
-    card: Card = bundle.card
+def _texts(engines: Mapping[str, DeferredEngine], card: Card, cache: PromptCache) -> Texts:
     encoders = {}
     for text in card.texts:
-        engine = fixed(load(bundle, choice, text.name, threads), {}, text.name)
+        engine = fixed(engines[text.name], {}, text.name)
         encoders[text.name] = PromptEncoder(engine, text, outputs_of(text, card.conditions))
     return Texts(encoders, cache)

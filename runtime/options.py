@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.engines.target import CPU, Target, target_of
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.phase import Phase, check_releasable
 from denoisert.runtime.text.cache import CACHE_BYTES
 
 SLOTS = 8
@@ -27,6 +28,7 @@ class Options:
             times.
         memory_bytes: what pools, kept prompts and open requests may use together; None means no
             bound.
+        releases: phases whose weights leave memory whenever nobody waits for them.
 
     Raises:
         InvalidInput: a value outside its range.
@@ -37,6 +39,7 @@ class Options:
     threads: int | None = None
     devices: tuple[str | Target, ...] = (CPU,)
     memory_bytes: int | None = None
+    releases: tuple[Phase, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("slots", "queue", "threads", "memory_bytes"):
@@ -45,6 +48,7 @@ class Options:
             is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
             if not is_missing and not is_count:
                 raise InvalidInput(f"{name} {value!r} must be a whole number of at least 1.")
+        check_releasable(self.releases)
         kinds = {(each.name, each.dtype, each.device == CPU) for each in self.targets}
         if len(kinds) != 1:
             raise InvalidInput(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import overload
 
 from denoisert.runtime.batch import Batch, Progress, listed
@@ -15,16 +13,17 @@ from denoisert.runtime.components import Components, load_components, load_token
 from denoisert.runtime.conditioning import check_sources
 from denoisert.runtime.engines.choice import Choice, choose
 from denoisert.runtime.engines.target import CPU, Target
-from denoisert.runtime.errors import EngineError
 from denoisert.runtime.intake import Intake
 from denoisert.runtime.measure.profile import Profile, ProfileKey
 from denoisert.runtime.measure.trace import Trace
 from denoisert.runtime.options import QUEUE, SLOTS, Options
+from denoisert.runtime.phase import Phase
 from denoisert.runtime.plan import Plan
 from denoisert.runtime.planners import Planners
 from denoisert.runtime.request import Request
 from denoisert.runtime.result import Result
 from denoisert.runtime.sampler import TableCache
+from denoisert.runtime.service import Service
 from denoisert.runtime.text.cache import PromptCache
 from denoisert.runtime.threads.bell import Bell
 from denoisert.runtime.threads.budget import Budget
@@ -34,7 +33,7 @@ from denoisert.runtime.threads.mailbox import Mailbox
 from denoisert.runtime.ticket import Ticket
 
 
-class Runtime:
+class Runtime(Service):
     """One model on one or several devices.
 
     Use `Runtime.open`. Every method may be called from any thread; the work is done by threads of
@@ -65,14 +64,12 @@ class Runtime:
             profile=profile,
         )
         prompts = PromptCache(kept_bytes) if prompts is None else prompts
-        self._intake = Intake(planners, tokenizers, prompts)
         budget = Budget(options.memory_bytes, len(devices), kept_bytes)
-        self._desk = Desk(options.queue, budget)
-        self._crew = Crew(devices, card, self._desk, slots=options.slots)
+        desk = Desk(options.queue, budget)
+        crew = Crew(devices, card, desk, options)
+        super().__init__(Intake(planners, tokenizers, prompts), desk, crew)
         self._traces = () if trace is None else (trace,)
-        self._is_warm = False
-        self._process = os.getpid()
-        self._crew.start(self)
+        crew.start(self)
 
     @classmethod
     def open(
@@ -85,10 +82,14 @@ class Runtime:
         devices: Sequence[str | Target] = (CPU,),
         queue: int = QUEUE,
         memory_bytes: int | None = None,
+        releases: Sequence[Phase] = (),
         cache: str | Path | None = None,
         trace: Trace | None = None,
     ) -> Runtime:
-        """Verify a bundle, pick the engines for this machine and load them.
+        """Verify a bundle and pick the engines for this machine.
+
+        Text encoders, denoiser and codec are verified and loaded when they are first used, or by
+        `warm`.
 
         Args:
             path: the bundle's folder.
@@ -101,6 +102,8 @@ class Runtime:
             queue: requests that may wait; one more is refused with `Overloaded`.
             memory_bytes: what pools, kept prompts and open requests may use together, without the
                 engines; None means no bound.
+            releases: phases whose weights leave memory whenever nobody waits for them, and are
+                loaded again for whoever does: Phase.TEXT, Phase.CODEC.
             cache: folder of the device profile, which lets plans say how long they take.
             trace: collects the spans of every request.
 
@@ -109,10 +112,10 @@ class Runtime:
 
         Raises:
             BundleError: the bundle is missing, damaged, foreign, or has nothing that runs here.
-            BuildError: an engine cannot be loaded.
+            BuildError: no engine could have the ports that the manifest lists.
             InvalidInput: an option that makes no sense.
         """
-        options = Options(slots, queue, threads, tuple(devices), memory_bytes)
+        options = Options(slots, queue, threads, tuple(devices), memory_bytes, tuple(releases))
         bundle = Bundle.open(Path(path), expect=expect)
         check_sources(bundle.card.conditions)
         choices = [choose(bundle, target) for target in options.targets]
@@ -230,68 +233,3 @@ class Runtime:
         if results[0].error is not None:
             raise results[0].error
         return results[0]
-
-    def warm(self) -> None:
-        """Run every engine once at every bucket and size, so that no request pays for first times.
-
-        Open requests go on; a tick waits for at most one call of every bucket and size.
-
-        Raises:
-            OutOfMemory: the pools of all sizes need more than the runtime may use.
-            EngineError: an engine failed, or the runtime is closed.
-        """
-        self._check_open()
-        if self.card.further:
-            self._desk.reserve(self._intake.planner.smallest_pools)
-        self._crew.warm(self._intake.nulls())
-        self._is_warm = True
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it is warm and takes requests."""
-        return self._is_warm and os.getpid() == self._process and self._desk.is_open
-
-    def stats(self) -> dict[str, float]:
-        """What the runtime has done so far, as plain numbers; times in milliseconds."""
-        self._check_process()
-        prompts = self._intake.prompts
-        texts = {"text_hits": prompts.hits, "text_misses": prompts.misses}
-        return {**self._desk.stats(), **texts, **self._crew.stats()}
-
-    def close(self, *, drain_s: float | None = None) -> None:
-        """Refuse new requests, end the open ones, then release the engines.
-
-        May be called from several threads and more than once; every call returns when everything
-        has ended. In a forked child it does nothing.
-
-        Args:
-            drain_s: seconds that open requests may go on before they end with `Cancelled`; 0
-                cancels them at once, None lets all of them finish.
-        """
-        if os.getpid() != self._process:
-            return  # the threads live in the parent only: freeing their engines here would crash
-        self._desk.shut()
-        self._desk.drain(drain_s)
-        self._crew.dismiss()
-
-    def __enter__(self) -> Runtime:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close(drain_s=None if kind is None else 0)
-
-    def _check_open(self) -> None:
-        self._check_process()
-        self._desk.check_open()
-
-    def _check_process(self) -> None:
-        if os.getpid() != self._process:
-            raise EngineError(
-                "the runtime was opened in another process and does not survive a fork. Open the "
-                "bundle here."
-            )

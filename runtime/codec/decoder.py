@@ -67,6 +67,11 @@ class Decoder:
             pixels[(image, *window)] = pixel_values(values[None], self._coder.picture)[0]
         return pixels
 
+    def forget(self) -> None:
+        """Drop what is bound, so that the engine can leave memory; the next call binds anew."""
+        for calls in self._calls.values():
+            calls.forget()
+
     def close(self) -> None:
         """Release the engine."""
         for calls in self._calls.values():

@@ -118,6 +118,11 @@ class PictureEncoder:
             )
         return Moments(found[:channels], found[channels:])
 
+    def forget(self) -> None:
+        """Drop what is bound, so that the engine can leave memory; the next call binds anew."""
+        for calls in self._calls.values():
+            calls.forget()
+
     def close(self) -> None:
         """Release the engine."""
         for calls in self._calls.values():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from denoisert.runtime.bundle.manifest import GraphEntry
 from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.engines.engine import Engine
+from denoisert.runtime.engines.resident import DeferredEngine, Resident
 from denoisert.runtime.engines.target import CPU, FLOAT32, OnnxRuntime, Target, Torch
 from denoisert.runtime.errors import Incompatible
 
@@ -127,6 +129,33 @@ def load(bundle: Bundle, choice: Choice, component: str, threads: int) -> Engine
     from denoisert.runtime.engines.ort import OrtEngine
 
     return OrtEngine(graph, bundle.root, threads=threads)
+
+
+def defer(bundle: Bundle, choice: Choice, component: str, threads: int) -> DeferredEngine:
+    """One component of a target, loaded when it is first bound.
+
+    Its graph is verified now, its weights when they are loaded. What computes in another dtype than
+    its file has other ports, too, which only the loaded graph tells: it is loaded now.
+
+    Args:
+        bundle: the opened bundle.
+        choice: what `choose` picked.
+        component: its name in the manifest.
+        threads: see `load`.
+
+    Raises:
+        Incompatible: the target has no such component.
+        BuildError: no engine could have its outputs, or it is loaded now and cannot be.
+        Tampered: its graph differs from the manifest.
+    """
+    entry = _entry(bundle, choice, component)
+    bundle.verified(entry.path)
+    size = sum(bundle.manifest.files[path].size for path in entry.weights)
+    resident = Resident(component, size, partial(load, bundle, choice, component, threads))
+    if component == DENOISER and choice.target.dtype != FLOAT32:
+        engine = resident.engine()
+        return DeferredEngine(resident, (engine.inputs, engine.outputs))
+    return DeferredEngine(resident, (entry.inputs, entry.outputs))
 
 
 def components(bundle: Bundle, choice: Choice) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ Buffer = Any
 """A NumPy array, or a tensor on an engine's device."""
 
 HALF_BYTES = 2
+LARGEST_BUCKET = 16
+"""Most lanes of one call of a graph that takes any number."""
 
 
 @dataclass(frozen=True, slots=True)

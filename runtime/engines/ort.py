@@ -9,11 +9,16 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from denoisert.runtime.engines.engine import Buffer, Port, lane_buckets, ports_at
+from denoisert.runtime.engines.engine import (
+    LARGEST_BUCKET,
+    Buffer,
+    Port,
+    lane_buckets,
+    ports_at,
+)
 from denoisert.runtime.errors import BuildError, EngineError, FellBack, OutOfProfile
 
 PROVIDER = "CPUExecutionProvider"
-LARGEST_BUCKET = 16
 LANES = "lanes"  # what a first dimension without a name is called
 
 # The exceptions of ONNX Runtime's binding have no common base of their own; a kernel that fails in

@@ -64,9 +64,13 @@ class RowCalls:
         bound.run()
         return {port.name: self._buffers[port.name][:count] for port in self._engine.outputs}
 
+    def forget(self) -> None:
+        """Drop the call that is bound and its buffers; the next `run` binds anew."""
+        self._bound, self._bucket, self._buffers = None, 0, {}
+
     def close(self) -> None:
         """Release the engine and the buffers."""
-        self._bound, self._bucket, self._buffers = None, 0, {}
+        self.forget()
         self._engine.close()
 
     def _bind(self, bucket: int) -> Bound:

@@ -62,6 +62,10 @@ class PromptEncoder:
             ]
         return encoded
 
+    def forget(self) -> None:
+        """Drop what is bound, so that the engine can leave memory; the next call binds anew."""
+        self._calls.forget()
+
     def close(self) -> None:
         """Release the engine."""
         self._calls.close()
@@ -100,6 +104,11 @@ class Texts:
             for prompt, values in zip(missing, encoder.encode(missing), strict=True):
                 found[prompt] = self.cache.put(prompt, values)
         return found
+
+    def forget(self) -> None:
+        """Drop what is bound, so that the engines can leave memory; cached prompts stay."""
+        for encoder in self._encoders.values():
+            encoder.forget()
 
     def close(self) -> None:
         """Release every engine."""

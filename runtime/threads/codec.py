@@ -7,7 +7,8 @@ the ticks of the pictures between them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import chain
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.codec.coder import Coder
 from denoisert.runtime.components import Components
+from denoisert.runtime.engines.resident import Resident, memory_counts
 from denoisert.runtime.errors import DenoiseRTError
+from denoisert.runtime.phase import Phase
 from denoisert.runtime.sampling.solvers.inpainted import SOURCE
 from denoisert.runtime.text.tokenizer import Prompt
 from denoisert.runtime.threads.job import Job
@@ -26,6 +29,8 @@ from denoisert.runtime.threads.worker import Worker
 if TYPE_CHECKING:
     from denoisert.runtime.threads.desk import Desk
     from denoisert.runtime.threads.loop import Loop
+
+MINE = (Phase.TEXT, Phase.CODEC)
 
 
 class Codec(Worker):
@@ -40,10 +45,19 @@ class Codec(Worker):
         components: the engines, of which all but the denoiser are its own.
         card: of the model.
         desk: where finished requests end.
+        releases: phases that leave memory whenever nobody waits for them.
     """
 
-    def __init__(self, name: str, components: Components, card: Card, desk: Desk) -> None:
+    def __init__(
+        self,
+        name: str,
+        components: Components,
+        card: Card,
+        desk: Desk,
+        releases: Collection[Phase] = (),
+    ) -> None:
         super().__init__(name, desk.abandon)
+        self._releases = frozenset(releases)
         self._card = card
         self.text_ns = 0
         self.decode_ns = 0
@@ -76,16 +90,19 @@ class Codec(Worker):
         self._taken += job.request.images
         self.post(self._decode, job, loop)
 
-    def warm(self, prompts: Sequence[Prompt]) -> None:
-        """Run every graph once at every size.
+    def warm(self, prompts: Sequence[Prompt], phases: Collection[Phase]) -> None:
+        """Run every graph of some phases once at every size.
 
         Args:
             prompts: of every text encoder one.
+            phases: which.
         """
         parts = self._components
-        if parts.texts is not None:
+        if parts.texts is not None and Phase.TEXT in phases:
+            for resident in parts.residents.get(Phase.TEXT, ()):
+                resident.engine()  # also where the cache knows the prompts
             parts.texts.encode(prompts)
-        for layout in self._card.layouts:
+        for layout in self._card.layouts if Phase.CODEC in phases else ():
             if parts.decoder is not None:
                 parts.decoder.decode(np.zeros((1, *layout.parts[0].shape), np.float32))
             if parts.encoder is not None:
@@ -94,7 +111,24 @@ class Codec(Worker):
 
     def stats(self) -> dict[str, float]:
         """Its counts, by the names of `Runtime.stats`."""
-        return {"text_ms": self.text_ns / 1e6, "decode_ms": self.decode_ns / 1e6}
+        times = {"text_ms": self.text_ns / 1e6, "decode_ms": self.decode_ns / 1e6}
+        return times | memory_counts(chain.from_iterable(map(self._residents, MINE)))
+
+    def let_go(self, phases: Collection[Phase]) -> None:
+        """Give back the memory of some phases; who needs one next loads it again.
+
+        Args:
+            phases: which; the denoiser is not this thread's.
+        """
+        parts = self._components
+        bound = {Phase.TEXT: (parts.texts,), Phase.CODEC: (parts.decoder, parts.encoder)}
+        for phase in MINE:
+            if phase in phases:
+                for each in bound[phase]:
+                    if each is not None:
+                        each.forget()
+                for resident in self._residents(phase):
+                    resident.release()
 
     def release(self) -> None:
         """Close the engines."""
@@ -119,6 +153,8 @@ class Codec(Worker):
             return
         end = perf_counter_ns()
         self.text_ns += end - start
+        if not self._wanted:
+            self.let_go(self._releases & {Phase.TEXT})
         for job, loop in pairs:
             job.note("text", start, end)
             job.span("text", start, end, self.name)
@@ -173,4 +209,9 @@ class Codec(Worker):
                 job.span("decode", start, end, self.name)
                 self._desk.end(job)
         self._given += job.request.images
+        if not self.backlog and not self._wanted:
+            self.let_go(self._releases & {Phase.CODEC})
         loop.post(loop.forget, job)
+
+    def _residents(self, phase: Phase) -> tuple[Resident, ...]:
+        return self._components.residents.get(phase, ())

@@ -5,17 +5,19 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.components import Components
+from denoisert.runtime.options import Options
+from denoisert.runtime.phase import Phase
 from denoisert.runtime.text.tokenizer import Prompt
 from denoisert.runtime.threads.codec import Codec
 from denoisert.runtime.threads.desk import Desk
 from denoisert.runtime.threads.loop import Loop
 from denoisert.runtime.threads.pools import Pools
-from denoisert.runtime.threads.worker import Worker
+from denoisert.runtime.threads.worker import Errand, Worker
 
 EXIT_PATIENCE_S = 30.0
 
@@ -27,11 +29,11 @@ class Crew:
         devices: the engines of each.
         card: of the model.
         desk: where requests come in.
-        slots: pictures that run at the same time on each device.
+        options: slots of each device, and which phases leave memory by themselves.
     """
 
     def __init__(
-        self, devices: Sequence[Components], card: Card, desk: Desk, *, slots: int
+        self, devices: Sequence[Components], card: Card, desk: Desk, options: Options
     ) -> None:
         self.loops: list[Loop] = []
         self.codecs: list[Codec] = []
@@ -39,9 +41,12 @@ class Crew:
         self._process = os.getpid()
         for index, each in enumerate(devices):
             number = f" {index}" if len(devices) > 1 else ""
-            pools = Pools(each.denoisers, each.device, slots=slots)
-            codec = Codec(f"codec{number}", each, card, desk) if each.has_codec else None
-            self.codecs += [] if codec is None else [codec]
+            residents = each.residents.get(Phase.DENOISER, ())
+            pools = Pools(each.denoisers, each.device, slots=options.slots, residents=residents)
+            codec = None
+            if each.has_codec:
+                codec = Codec(f"codec{number}", each, card, desk, options.releases)
+                self.codecs.append(codec)
             self.loops.append(Loop(f"loop{number}", pools, desk, codec))
         self._workers: list[Worker] = [*self.loops, *self.codecs]
 
@@ -57,17 +62,30 @@ class Crew:
         weakref.finalize(owner, self._dropped).atexit = False
         atexit.register(self._at_exit)
 
-    def warm(self, prompts: Sequence[Prompt]) -> None:
-        """Run every engine once at every bucket and size, each in its own thread.
+    def warm(self, prompts: Sequence[Prompt], phases: Collection[Phase]) -> None:
+        """Run the engines of some phases once at every bucket and size, each in its own thread.
 
         Args:
             prompts: of every text encoder one.
+            phases: which.
 
         Raises:
-            EngineError: an engine failed, or a thread has ended meanwhile.
+            DenoiseRTError: an engine cannot be loaded or failed, or a thread has ended meanwhile.
         """
-        errands = [loop.send(loop.warm) for loop in self.loops]
-        errands += [codec.send(partial(codec.warm, prompts)) for codec in self.codecs]
+        loops = self.loops if Phase.DENOISER in phases else []
+        errands = [loop.send(loop.warm) for loop in loops]
+        errands += [codec.send(partial(codec.warm, prompts, phases)) for codec in self.codecs]
+        self._wait(errands)
+
+    def let_go(self, phases: Collection[Phase]) -> None:
+        """Give back the memory of some phases, between what the codecs do.
+
+        Args:
+            phases: which; not the denoiser.
+        """
+        self._wait([codec.send(partial(codec.let_go, phases)) for codec in self.codecs])
+
+    def _wait(self, errands: Sequence[Errand]) -> None:
         for errand in errands:
             if not errand.wait():
                 self._desk.check_open()

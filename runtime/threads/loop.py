@@ -87,12 +87,13 @@ class Loop(Worker):
             self._held.append(job)
             return
         try:
+            self._pools.load()
             pool = self._pools.of(job.planned.layout)
             for work in job.works():
                 number = pool.submit(work)
                 job.numbers.append(number)
                 self._places[number] = (job, work.image)
-        except DenoiseRTError as error:  # no memory for a pool, or a table that it can never hold
+        except DenoiseRTError as error:  # no engine, no memory, or a table that no pool can hold
             self.drop(job, error)
 
     def forget(self, job: Job) -> None:

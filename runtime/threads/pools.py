@@ -7,6 +7,7 @@ from itertools import count
 
 from denoisert.runtime.devices.device import Device
 from denoisert.runtime.engines.denoiser import Denoiser
+from denoisert.runtime.engines.resident import Resident, memory_counts
 from denoisert.runtime.errors import OutOfMemory
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.loop.pool import Pool
@@ -23,12 +24,21 @@ class Pools:
         denoisers: one for each layout.
         device: where they live.
         slots: capacity of each.
+        residents: the engines behind the denoisers, where they come into memory later.
     """
 
-    def __init__(self, denoisers: Sequence[Denoiser], device: Device, *, slots: int) -> None:
+    def __init__(
+        self,
+        denoisers: Sequence[Denoiser],
+        device: Device,
+        *,
+        slots: int,
+        residents: Sequence[Resident] = (),
+    ) -> None:
         self._denoisers = {denoiser.layout: denoiser for denoiser in denoisers}
         self._device = device
         self._slots = slots
+        self._residents = tuple(residents)
         self._numbers = count()
         self._made: dict[StateLayout, Pool] = {}
         self.are_several = False
@@ -66,6 +76,16 @@ class Pools:
         self.are_several = len(self._made) > 1  # kept, for a loop asks at every tick
         return pool
 
+    def load(self) -> None:
+        """See to it that the engine is in memory, before a work needs it.
+
+        Raises:
+            BuildError: it cannot be loaded.
+            Tampered: a file differs from the manifest.
+        """
+        for resident in self._residents:
+            resident.engine()
+
     def after(self, pool: Pool) -> Pool:
         """The next pool in turn that has something to do, or this one.
 
@@ -95,7 +115,7 @@ class Pools:
 
     def stats(self) -> dict[str, float]:
         """Counts of all pools together, by the names of `Runtime.stats`."""
-        found: dict[str, float] = {"parked": 0}
+        found: dict[str, float] = {"parked": 0, **memory_counts(self._residents)}
         for pool in self.made:  # a copy: other threads ask while the loop makes one
             for name, number in {**pool.memory.counts(), "parked": pool.parked}.items():
                 found[name] = found.get(name, 0) + number

@@ -179,7 +179,8 @@ def test_only_requests_are_taken(runtime, wrong):
 def test_closing_releases_the_session_and_refuses_more(bundle):
     with Runtime.open(bundle) as opened:
         opened.generate(MANY[0])
-        session = weakref.ref(opened._crew.loops[0]._pool.denoisers[0].engine._opened.session)
+        resident = opened._crew.loops[0]._pool.denoisers[0].engine.resident
+        session = weakref.ref(resident.engine()._opened.session)
     opened.close()
     gc.collect()
     assert session() is None

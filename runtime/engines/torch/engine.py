@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import torch
 from torch import Tensor
 
-from denoisert.runtime.engines.engine import lane_buckets, ports_at
+from denoisert.runtime.engines.engine import LARGEST_BUCKET, lane_buckets, ports_at
 from denoisert.runtime.engines.torch.bound import Binder, TorchBound, reported
 from denoisert.runtime.engines.torch.buffers import AnyBuffer, place_buffers
 from denoisert.runtime.engines.torch.function import TorchFunction
@@ -22,8 +21,6 @@ from denoisert.runtime.engines.torch.precision import Precision
 from denoisert.runtime.engines.torch.program import fold
 from denoisert.runtime.engines.torch.reader import read_graph
 from denoisert.runtime.errors import BuildError, OutOfProfile
-
-LARGEST_BUCKET: Final = 16
 
 Function = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 

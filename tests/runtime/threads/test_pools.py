@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from denoisert.runtime import Request, Runtime, Trace
+from denoisert.runtime import Phase, Request, Runtime, Trace
 from denoisert.runtime.devices.numpy import NumpyDevice
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.ort import OrtEngine
@@ -74,10 +74,12 @@ def test_traces_tell_the_slots_of_other_sizes_apart(both):
 @pytest.mark.parametrize("patience", [0, None])
 def test_closing_ends_requests_of_every_size(both, patience):
     runtime = Runtime.open(both, threads=1, slots=1)
+    runtime.warm(Phase.DENOISER)
     (loop,) = runtime._crew.loops
     steps = 1000 if patience == 0 else 5
     tickets = [runtime.submit(Request(1, size=size, steps=steps)) for size in (*PIXELS, *PIXELS)]
-    session = weakref.ref(loop._pools.first.denoisers[0].engine._opened.session)
+    resident = loop._pools.first.denoisers[0].engine.resident
+    session = weakref.ref(resident.engine()._opened.session)
     runtime.close(drain_s=patience)
     for ticket in tickets:
         assert ticket.is_done
@@ -88,7 +90,7 @@ def test_closing_ends_requests_of_every_size(both, patience):
             assert len(ticket.result().flat) == 1
     stats = runtime.stats()
     assert stats["requests_cancelled"] + stats["requests_done"] == 4
-    del runtime, loop, tickets
+    del runtime, loop, tickets, resident
     gc.collect()
     assert session() is None
 

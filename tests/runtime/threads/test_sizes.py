@@ -67,7 +67,7 @@ def test_a_pool_is_made_when_the_first_request_of_its_size_comes(both):
         runtime.generate(MANY[1])
         assert [pool.layout for pool in loop._pools.made] == [*layouts(*SIZES)]
         first, second = loop._pools.made
-        assert first.denoisers[0].engine._opened is second.denoisers[0].engine._opened
+        assert first.denoisers[0].engine.resident is second.denoisers[0].engine.resident
         runtime.generate(MANY)
         assert loop._pools.made == (first, second)
         assert loop.send(lambda: None).wait()
