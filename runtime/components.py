@@ -51,6 +51,15 @@ class Components:
         """Whether there is anything for a codec to do."""
         return not (self.texts is None and self.decoder is None and self.encoder is None)
 
+    def forget(self, phase: Phase) -> None:
+        """Drop what is bound to the engines of the codec's phases, so that they can leave memory."""
+        if phase is Phase.TEXT and self.texts is not None:
+            self.texts.forget()
+        if phase is Phase.CODEC:
+            for each in (self.decoder, self.encoder):
+                if each is not None:
+                    each.forget()
+
 
 def load_components(
     bundle: Bundle, choices: Sequence[Choice], threads: int, cache: PromptCache

@@ -86,33 +86,28 @@ class Runtime(Service):
         cache: str | Path | None = None,
         trace: Trace | None = None,
     ) -> Runtime:
-        """Verify a bundle and pick the engines for this machine.
-
-        Text encoders, denoiser and codec are verified and loaded when they are first used, or by
-        `warm`.
+        """Verify a bundle and pick engines; a phase is loaded when it is first used, or by `warm`.
 
         Args:
             path: the bundle's folder.
             expect: the bundle id that is wanted, or None for any.
-            threads: intra-op threads of all devices together; by default the cores this process
-                may use.
+            threads: intra-op threads of all devices together; default: this process's cores.
             slots: pictures that run at the same time on each device.
             devices: where to run, each with engines and threads of its own: "cpu", "cuda:0", or a
                 target such as Torch("cuda", dtype="float16"); "cpu" may come several times.
             queue: requests that may wait; one more is refused with `Overloaded`.
             memory_bytes: what pools, kept prompts and open requests may use together, without the
                 engines; None means no bound.
-            releases: phases whose weights leave memory whenever nobody waits for them, and are
-                loaded again for whoever does: Phase.TEXT, Phase.CODEC.
+            releases: phases that leave memory while nobody needs them: Phase.TEXT, Phase.CODEC.
             cache: folder of the device profile, which lets plans say how long they take.
             trace: collects the spans of every request.
 
         Returns:
-            A runtime that takes requests; `warm` makes the first one as fast as the others.
+            A runtime that takes requests.
 
         Raises:
             BundleError: the bundle is missing, damaged, foreign, or has nothing that runs here.
-            BuildError: no engine could have the ports that the manifest lists.
+            BuildError: no engine could have its ports.
             InvalidInput: an option that makes no sense.
         """
         options = Options(slots, queue, threads, tuple(devices), memory_bytes, tuple(releases))

@@ -120,15 +120,10 @@ class Codec(Worker):
         Args:
             phases: which; the denoiser is not this thread's.
         """
-        parts = self._components
-        bound = {Phase.TEXT: (parts.texts,), Phase.CODEC: (parts.decoder, parts.encoder)}
-        for phase in MINE:
-            if phase in phases:
-                for each in bound[phase]:
-                    if each is not None:
-                        each.forget()
-                for resident in self._residents(phase):
-                    resident.release()
+        for phase in (phase for phase in MINE if phase in phases):
+            self._components.forget(phase)
+            for resident in self._residents(phase):
+                resident.release()
 
     def release(self) -> None:
         """Close the engines."""
