@@ -9,7 +9,7 @@ from typing import Any, Final
 from denoisert.export.families.table import PIPELINES
 from denoisert.export.sources.diffusers.classes import Named, check_pipeline, find_class
 from denoisert.export.sources.diffusers.component import Component, Folder
-from denoisert.export.sources.diffusers.file import read_object
+from denoisert.export.sources.diffusers.file import is_there, read_object
 from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.export.sources.diffusers.keys import check_scheduler_keys
 from denoisert.runtime.errors import ExportError
@@ -98,7 +98,8 @@ def _check_complete(pipeline: str, found: Mapping[str, Named]) -> None:
 
 
 def _component(root: Path, name: str, named: Named) -> Component:
-    folder = root / name
+    config_name = CONFIG_NAMES.get(name, "config.json")
+    folder = root if _is_flat(root, name, config_name) else root / name
     if not folder.is_dir():
         found = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
         other = f"a file {name}, and " if folder.is_file() else ""
@@ -106,12 +107,17 @@ def _component(root: Path, name: str, named: Named) -> Component:
             f"{INDEX_NAME} lists the component {name}, but there is no folder {name}/; found "
             f"{other}{', '.join(found) or 'no folders'}. Is the download complete?"
         )
-    config = read_object(Path(name, CONFIG_NAMES.get(name, "config.json")), root)
+    config = read_object(folder.relative_to(root) / config_name, root)
     _check_config(name, named, config)
     component = Component(name, named.library, named.class_name, folder, config)
     if name == "scheduler":
         check_scheduler_keys(component)
     return component
+
+
+def _is_flat(root: Path, name: str, config_name: str) -> bool:
+    """Whether a component lies beside the index, as those of the first DDPM folders do."""
+    return not is_there(root / name) and is_there(root / config_name)
 
 
 def _check_config(name: str, named: Named, config: Mapping[str, Any]) -> None:

@@ -176,7 +176,7 @@ class DiffusersFolder:
 
     def _find_files(self, part: Component) -> tuple[Path, ...]:
         try:
-            return find_weights(part.folder, STEMS[part.library])
+            return find_weights(part.folder, STEMS[part.library], self.folder.root)
         except ExportError as error:
             if self._checkpoint is None:
                 raise

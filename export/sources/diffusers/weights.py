@@ -25,12 +25,13 @@ MOST_SHARDS: Final = 1000
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}\.safetensors")
 
 
-def find_weights(folder: Path, stem: str) -> tuple[Path, ...]:
+def find_weights(folder: Path, stem: str, root: Path | None = None) -> tuple[Path, ...]:
     """The weight files of a component, their headers and their index checked.
 
     Args:
-        folder: the component's folder, directly below the model's.
+        folder: the component's folder, directly below the model's or the model's own.
         stem: "diffusion_pytorch_model" for diffusers, "model" for transformers.
+        root: the model's folder; by default the one above the component's.
 
     Returns:
         One file, or the shards that an index lists, sorted. Full precision is preferred to float16.
@@ -39,8 +40,9 @@ def find_weights(folder: Path, stem: str) -> tuple[Path, ...]:
         ExportError: there are none or two kinds, they are pickled, or a shard or tensor is missing,
             doubled or elsewhere than the index says.
     """
-    root = folder.absolute().parent.resolve()
-    folder = root / folder.name
+    is_flat = root is not None and folder == root
+    root = (folder.absolute().parent if root is None else root).resolve()
+    folder = root if is_flat else root / folder.name
     for variant in VARIANTS:
         single = folder / f"{stem}{variant}.safetensors"
         index = folder / f"{stem}.safetensors.index{variant}.json"

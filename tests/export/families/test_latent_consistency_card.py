@@ -93,7 +93,7 @@ def test_parts_that_do_not_fit(changes: dict[str, object], message: str) -> None
 
 
 def test_no_other_scheduler_runs_in_that_pipeline() -> None:
-    with pytest.raises(ExportError, match="DDIMScheduler.*not in the table"):
+    with pytest.raises(ExportError, match=r"DDIMScheduler.*not in the table"):
         find_class(PIPELINE, "scheduler", ["diffusers", "DDIMScheduler"])
 
 

@@ -1,14 +1,22 @@
 """UNets on pixels: compiled, and equal to diffusers' pipelines on our noise."""
 
+import shutil
 from dataclasses import replace
 from functools import partial
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
+from denoisert.export.sources.diffusers.networks import build_network
+from denoisert.export.sources.diffusers.source import DiffusersFolder
+from denoisert.export.sources.diffusers.stored import Files
+from denoisert.export.sources.diffusers.weights import find_weights
 from denoisert.runtime import CFG, Request, Respaced, Runtime, Torch
 from denoisert.runtime.errors import InvalidInput
 from tests.export.families.bundles import assert_equal, changes, difference, family_bundle
 from tests.export.families.folders import FAMILIES, family_folder
+from tests.export.families.layouts import ATTENTION
 from tests.export.families.oracles import opened
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -88,6 +96,32 @@ def test_respacing(name, told, runtime, folder):
     respaced = runtime(name).generate(replace(asked, schedule=spacing))
     assert_equal(respaced, theirs)
     assert difference(runtime(name).generate(asked), respaced) > 0.01
+
+
+def test_a_folder_of_the_first_versions(folder, tmp_path):
+    """Everything beside the index, with former names of attention: diffusers reads it still."""
+    flat = tmp_path / DDPM
+    flat.mkdir()
+    for path in (path for path in folder(DDPM).rglob("*") if path.is_file()):
+        shutil.copy(path, flat / path.name)
+    weights = flat / "diffusion_pytorch_model.safetensors"
+    save_file({former(name): value for name, value in load_file(weights).items()}, weights)
+    model = DiffusersFolder(flat)
+    assert model.card == DiffusersFolder(folder(DDPM)).card
+    unet = model.folder.components["unet"]
+    files = find_weights(unet.folder, "diffusion_pytorch_model", flat)
+    ours = build_network(unet, Files(files, "unet")).state_dict()
+    theirs = opened(flat).unet.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], value) for name, value in theirs.items())
+    assert any("query" in name for name in load_file(weights))
+
+
+def former(name):
+    """The name that a tensor of attention had."""
+    for today, before in ATTENTION.items():
+        name = name.replace(f".{today}.", f".{before}.")
+    return name
 
 
 @pytest.mark.parametrize("layout", [0, 1])
