@@ -52,7 +52,7 @@ class Components:
         return not (self.texts is None and self.decoder is None and self.encoder is None)
 
     def forget(self, phase: Phase) -> None:
-        """Drop what is bound to the engines of the codec's phases, so that they can leave memory."""
+        """Drop what is bound to the engines of a codec phase, so that they can leave memory."""
         if phase is Phase.TEXT and self.texts is not None:
             self.texts.forget()
         if phase is Phase.CODEC:
