@@ -58,6 +58,20 @@ class CroppedPositions(nn.Module):
         table: Tensor = self.get_buffer("table")
         return table.index_select(0, rows).index_select(1, columns).flatten(0, 1)
 
+    def within(self, longest: int) -> CroppedPositions:
+        """The same positions for pictures of at most so many tokens along an edge.
+
+        A middle of the middle is the same only if what is cut off is even.
+
+        Args:
+            longest: tokens along the longest edge of any picture.
+        """
+        most = min(self.most, longest + (self.most - longest) % 2)
+        first = (self.most - most) // 2
+        table: Tensor = self.get_buffer("table")
+        kept = table[first : first + most, first : first + most]
+        return CroppedPositions(kept.flatten(0, 1)[None], most)
+
 
 class WavePositions(nn.Module):
     """Sines and cosines of both coordinates, stretched to the size that was trained.

@@ -6,9 +6,13 @@ which stand behind them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
+
+from denoisert.export.modules.patches import CroppedPositions
 
 
 class ThreeTextsDenoiser(nn.Module):
@@ -25,6 +29,7 @@ class ThreeTextsDenoiser(nn.Module):
         hidden_states: Tensor,
         hidden_states_2: Tensor,
         hidden_states_3: Tensor,
+        *,
         pooled: Tensor,
         pooled_2: Tensor,
     ) -> Tensor:
@@ -57,6 +62,7 @@ class TwoTextsDenoiser(nn.Module):
         time: Tensor,
         hidden_states: Tensor,
         hidden_states_2: Tensor,
+        *,
         pooled: Tensor,
         pooled_2: Tensor,
     ) -> Tensor:
@@ -65,6 +71,22 @@ class TwoTextsDenoiser(nn.Module):
         states = pad(clip, (0, self.width - clip.shape[-1], 0, self.tokens))
         vector = torch.cat((pooled, pooled_2), dim=-1)
         return _predicted(self.network, latent, time, states, vector)
+
+
+def keep_positions(network: nn.Module, longest: int) -> nn.Module:
+    """Leave out the positions that no compiled size has, which may be a tenth of the weights.
+
+    Args:
+        network: the transformer, changed in place.
+        longest: tokens along the longest edge of any size.
+
+    Returns:
+        The network.
+    """
+    patches: Any = network.pos_embed
+    if isinstance(patches.positions, CroppedPositions):
+        patches.positions = patches.positions.within(longest)
+    return network
 
 
 def _predicted(

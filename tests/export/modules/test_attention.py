@@ -18,7 +18,7 @@ from denoisert.export.modules.attention import (
     mask_of,
     use_own_attention,
 )
-from denoisert.export.modules.patches import Patches, unpatchify
+from denoisert.export.modules.patches import CroppedPositions, Patches, unpatchify
 from denoisert.export.modules.rotary import rotary_of
 from tests.export.modules.networks import CASES
 from tests.export.modules.test_traceable import error, output
@@ -95,6 +95,17 @@ def test_patches_are_those_of_diffusers(config: dict[str, object], size: tuple[i
     found = Patches(embed)(latent)
     torch.testing.assert_close(found, embed(latent), rtol=0, atol=4e-6)
     assert bool((found[:, 0] != found[:, 1]).any())
+
+
+@pytest.mark.parametrize("most", [9, 10])
+@pytest.mark.parametrize("longest", [1, 5, 6, 9])
+def test_the_middle_of_a_table_has_the_same_positions(most: int, longest: int) -> None:
+    whole = CroppedPositions(torch.randn(1, most**2, 3), most)
+    kept = whole.within(longest)
+    assert kept.most <= longest + 1
+    for height, width in ((longest, longest), (longest, 1), (1, longest)):
+        assert kept(height, width).equal(whole(height, width))
+    assert kept.within(longest + 2).most == kept.most
 
 
 def test_unpatchify_puts_tokens_where_their_positions_were() -> None:
