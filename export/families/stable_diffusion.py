@@ -18,6 +18,7 @@ from denoisert.export.families.autoencoder import (
     latent_channels,
 )
 from denoisert.export.families.configuration import pair
+from denoisert.export.families.corrections import PAINTING, REPAINTING, corrected
 from denoisert.export.families.family import Build, Material
 from denoisert.export.families.inpainting import channels_beside, repaints, shown_conditions
 from denoisert.export.families.prediction import network_of, output_ports, state_channels
@@ -87,11 +88,12 @@ class StableDiffusion:
     }
 
     def sampling(self, material: Material) -> Sampling:
-        """The folder's scheduler with classifier-free guidance."""
+        """The folder's scheduler, as the pipeline corrects it, with classifier-free guidance."""
         scheduler = material.parts["scheduler"]
+        values = REPAINTING if material.folder.class_name == INPAINTING else PAINTING
         found = read_scheduler(
             scheduler.class_name,
-            scheduler.config,
+            corrected(scheduler, values),
             guidance_of(material.readme, scale_of(material, GUIDANCE)),
             Pipeline(ports=output_ports(material.parts[UNET])),
         )

@@ -19,6 +19,10 @@ from denoisert.runtime.bundle.sizes import conditions_at
 from denoisert.runtime.conditioning import check_sources
 from denoisert.runtime.errors import ExportError
 from denoisert.runtime.sampling.guidance import CFG
+from denoisert.runtime.sampling.operations import Clip
+from denoisert.runtime.sampling.schedules import Leading
+from denoisert.runtime.sampling.schedules.spacing import Final
+from denoisert.runtime.sampling.solvers import DDIM, PLMS, PNDM, Bounded
 from tests.export.families import test_stable_diffusion_xl_card as xl
 
 SD, SDXL = "StableDiffusionInpaintPipeline", "StableDiffusionXLInpaintPipeline"
@@ -84,6 +88,30 @@ def test_a_network_of_four_channels_repaints_by_replacement(
     assert not [entry for entry in card.conditions if entry.source is Source.MASK]
     if plain is not None:
         assert card == card_of(material(plain, in_channels=4))
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "solver"),
+    [(SD, PLMS()), (SD.replace("Inpaint", ""), PNDM())],
+    ids=["inpainting", "plain"],
+)
+def test_the_pipeline_s_own_values_of_a_scheduler(pipeline: str, solver: object) -> None:
+    """Runge-Kutta steps are skipped by one pipeline, an offset of 0 becomes 1 in both."""
+    given = material(pipeline)
+    scheduler = replace(given.parts["scheduler"], class_name="PNDMScheduler", config={})
+    parts = {**given.parts, "scheduler": scheduler}
+    advice = card_of(replace(given, folder=replace(given.folder, components=parts))).sampler
+    assert (advice.solver, advice.spacing) == (solver, Leading(1, Final.LAST))
+
+
+def test_only_the_plain_pipeline_leaves_latents_unclipped() -> None:
+    plain = SD.replace("Inpaint", "")
+    for pipeline, solver in ((SD, Bounded(DDIM(), Clip())), (plain, DDIM())):
+        given = material(pipeline)
+        scheduler = replace(given.parts["scheduler"], config={"clip_sample": True})
+        parts = {**given.parts, "scheduler": scheduler}
+        card = card_of(replace(given, folder=replace(given.folder, components=parts)))
+        assert card.sampler.solver == solver
 
 
 @pytest.mark.parametrize("pipeline", [SD, SDXL])

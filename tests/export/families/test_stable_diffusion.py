@@ -1,5 +1,7 @@
 """Stable Diffusion 1 and 2, and one with a tiny autoencoder: equal to diffusers on our noise."""
 
+import json
+import shutil
 from dataclasses import replace
 from itertools import product
 
@@ -11,6 +13,7 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img impo
 from PIL import Image
 
 from denoisert.export.sources.diffusers.scheduler import read_scheduler
+from denoisert.export.sources.diffusers.source import DiffusersFolder
 from denoisert.runtime import CFG, DDIM, PLMS, Runtime, Start, Torch
 from tests.export.families.bundles import assert_equal, changes, difference, family_bundle
 from tests.export.families.draws import Draws, drawn
@@ -116,6 +119,29 @@ def test_what_the_card_recommends(name, solver, runtime, folder, pipeline):
     told = {"guidance_scale": 7.5}
     theirs = text_to_image(folder(name), asked, pipeline=pipeline(name), **told)
     assert_equal(runtime(name).generate(asked), theirs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (diffusers.DDIMScheduler, {}),
+        (diffusers.EulerDiscreteScheduler, {"timestep_spacing": "leading"}),
+    ],
+    ids=["clipped", "leading"],
+)
+def test_what_the_pipeline_corrects(kind, fields, runtime, folder, tmp_path):
+    """A scheduler that clips latents, or whose last time is 0: diffusers replaces both."""
+    changed = shutil.copytree(folder(FIRST), tmp_path / FIRST)
+    said = json.loads((changed / "scheduler" / "scheduler_config.json").read_bytes())
+    betas = {key: said[key] for key in ("beta_schedule", "beta_start", "beta_end")}
+    kind(**betas, **fields).save_pretrained(changed / "scheduler")
+    index = json.loads((changed / "model_index.json").read_bytes())
+    index["scheduler"] = ["diffusers", kind.__name__]
+    (changed / "model_index.json").write_text(json.dumps(index))
+    advice = DiffusersFolder(changed).card.sampler
+    sampler = {"solver": advice.solver, "schedule": advice.spacing}
+    asked = replace(request(size=1, guidance=1), **sampler)
+    assert_equal(runtime(FIRST).generate(asked), text_to_image(changed, asked))
 
 
 @pytest.mark.parametrize("size", [0, 1])
