@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.sampling.fields import checked
 from denoisert.runtime.sampling.schedules.levels import LevelSpacing
 from denoisert.runtime.sampling.schedules.schedule import Array
@@ -46,7 +47,17 @@ class Karras(LevelSpacing):
         return (self.rho,)
 
     def levels(self, high: float, low: float, count: int) -> Array:
-        """Even in the root of degree rho."""
+        """Even in the root of degree rho.
+
+        Raises:
+            InvalidInput: a rho so small that no number holds the root.
+        """
         ramp = np.linspace(0.0, 1.0, count)
-        root = 1.0 / self.rho
-        return np.asarray((high**root + ramp * (low**root - high**root)) ** self.rho)
+        try:
+            first, last = high ** (1.0 / self.rho), low ** (1.0 / self.rho)
+        except OverflowError as error:
+            raise InvalidInput(
+                f"{self} from {high:g}: its root of degree {self.rho:g} is larger than any number. "
+                "Use a rho of 1 or more."
+            ) from error
+        return np.asarray((first + ramp * (last - first)) ** self.rho)

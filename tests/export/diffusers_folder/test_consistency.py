@@ -92,6 +92,7 @@ def test_a_boundary_of_its_own():
         ({"sigma_data": -1.0}, "sigma_data -1.0 must be above 0"),
         ({"num_train_timesteps": 0}, "at least 1"),
         ({"rho": 0.0}, "finite and above 0"),
+        ({"rho": 1e-3}, "larger than any number"),
         ({"rho": "seven"}, f"{CONSISTENCY}.rho"),
         ({"clip_denoised": 1}, f"{CONSISTENCY}.clip_denoised"),
     ],

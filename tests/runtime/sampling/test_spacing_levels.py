@@ -193,6 +193,7 @@ def test_beta_quantiles_follow_their_numbers():
         (Exponential(measure=Measure.TIME), Linear(), "model times above 0"),
         (Exponential(sigma_min=5.0, sigma_max=4.0), Linear(), "falling"),
         (Karras(measure=Measure.TIME, sigma_max=2000.0, sigma_min=1.0), Linear(), "beyond the tr"),
+        (Karras(1e-3, 0.1, 80.0), VE(), "larger than any number"),
         (BetaQuantile(measure=Measure.TIME), ScaledLinear(train_steps=10), "fewer steps"),
         (Trailing(Final.SPACED), Linear(), "spacing of noise levels"),
         (Exponential(final=Final.LAST), Linear(), r"Use Final\.ZERO"),
