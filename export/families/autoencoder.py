@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from denoisert.export.families.configuration import whole
 from denoisert.export.families.sizes import Sizes
 from denoisert.export.sources.diffusers.component import Component
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.picture import Autoencoder
 from denoisert.runtime.errors import ExportError
@@ -64,7 +65,7 @@ def factor_of(vae: Component) -> int:
     blocks = vae.config.get(kind.levels, list(kind.plain))
     if not isinstance(blocks, list) or not 0 < len(blocks) <= MOST_LEVELS:
         raise ExportError(
-            f"{kind.levels} of vae is {blocks!r}; it must list 1 to {MOST_LEVELS} levels."
+            f"{kind.levels} of vae is {shown(blocks)}; it must list 1 to {MOST_LEVELS} levels."
         )
     if kind is TINY:
         _check_halves(vae, len(blocks))
@@ -126,7 +127,7 @@ def _check_halves(vae: Component, levels: int) -> None:
     enlarged = vae.config.get("upsampling_scaling_factor", 2)
     if not isinstance(blocks, list) or len(blocks) != levels or enlarged != 2:
         raise ExportError(
-            f"vae has encoder_block_out_channels {blocks!r} and upsampling_scaling_factor "
-            f"{enlarged!r}; pipelines take as many levels as its decoder has, {levels}, and a "
+            f"vae has encoder_block_out_channels {shown(blocks)} and upsampling_scaling_factor "
+            f"{shown(enlarged)}; pipelines take as many levels as its decoder has, {levels}, and a "
             "factor of 2 for each."
         )

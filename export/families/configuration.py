@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from denoisert.export.sources.diffusers.component import Component
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.runtime.errors import ExportError
 
 
@@ -20,7 +21,9 @@ def whole(component: Component, key: str, default: int) -> int:
     value = component.config.get(key)
     value = default if value is None else value
     if type(value) is not int or value < 1:
-        raise ExportError(f"{key} of {component.name} is {value!r}; it must be a whole number.")
+        raise ExportError(
+            f"{key} of {component.name} is {shown(value)}; it must be a whole number."
+        )
     return value
 
 
@@ -33,5 +36,5 @@ def pair(component: Component, key: str, default: int) -> tuple[int, int]:
     found = component.config.get(key) or default
     sizes = found if isinstance(found, list) else [found, found]
     if len(sizes) != 2 or not all(type(value) is int and value > 0 for value in sizes):
-        raise ExportError(f"{key} of {component.name} is {found!r}; it must be 1 or 2 sizes.")
+        raise ExportError(f"{key} of {component.name} is {shown(found)}; it must be 1 or 2 sizes.")
     return sizes[0], sizes[1]

@@ -28,6 +28,7 @@ from denoisert.export.sources.diffusers.consistency import (
     read_consistency,
 )
 from denoisert.export.sources.diffusers.families import DDIM
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.export.sources.diffusers.pipeline import Pipeline
 from denoisert.export.sources.diffusers.scheduler import Sampling, read_scheduler
 from denoisert.runtime.bundle.card import Card
@@ -139,8 +140,9 @@ def _check_inputs(material: Material, unet: Component) -> None:
         value = unet.config.get(name)
         if value not in (None, fed):
             raise ExportError(
-                f"unet has {name} = {value!r}, which no part of a {material.folder.class_name} "
-                f"feeds; only {fed!r} is compiled. Compile the denoiser alone as a torch module."
+                f"unet has {name} = {shown(value)}, which no part of a "
+                f"{material.folder.class_name} feeds; only {fed!r} is compiled. Compile the "
+                "denoiser alone as a torch module."
             )
 
 
@@ -170,7 +172,8 @@ def _sizes(material: Material, unet: Component) -> Sizes:
     widths = unet.config.get("block_out_channels", LEVELS)
     if not isinstance(widths, list | tuple) or not 0 < len(widths) <= MOST_LEVELS:
         raise ExportError(
-            f"block_out_channels of unet is {widths!r}; it must list 1 to {MOST_LEVELS} levels."
+            f"block_out_channels of unet is {shown(widths)}; it must list 1 to {MOST_LEVELS} "
+            "levels."
         )
     unit = int(2 ** (len(widths) - 1))
     if unet.config.get("sample_size") is None:
@@ -185,7 +188,7 @@ def _sizes(material: Material, unet: Component) -> Sizes:
     trained = pair(unet, "sample_size", unit)
     if trained[0] % unit or trained[1] % unit:
         raise ExportError(
-            f"sample_size of unet is {unet.config['sample_size']!r}; with {len(widths)} levels it "
-            f"must be a multiple of {unit}."
+            f"sample_size of unet is {shown(unet.config['sample_size'])}; with {len(widths)} "
+            f"levels it must be a multiple of {unit}."
         )
     return find_sizes(trained, 1, material.options, multiple=unit)

@@ -42,6 +42,7 @@ from denoisert.export.families.text import (
     states_condition,
 )
 from denoisert.export.sources.diffusers.component import Component, Folder
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.export.sources.diffusers.pipeline import Pipeline
 from denoisert.export.sources.diffusers.scheduler import Sampling, read_scheduler
 from denoisert.runtime.bundle.card import Card
@@ -159,12 +160,12 @@ def check_inputs(folder: Folder, unet: Component, encoder: Component, *, fed: st
     foreign = [name for name in wanted if unet.config.get(name) is not None]
     if foreign:
         raise ExportError(
-            f"unet has {foreign[0]} = {unet.config[foreign[0]]!r}: an input that no part of a "
+            f"unet has {foreign[0]} = {shown(unet.config[foreign[0]])}: an input that no part of a "
             f"{folder.class_name} feeds. Compile the denoiser alone as a torch module."
         )
     width, taken = clip_width(encoder), unet.config.get("cross_attention_dim", 1280)
     if taken != width:
         raise ExportError(
-            f"unet attends to states of width {taken!r}, text_encoder gives {width}; the folder "
-            "mixes parts of two models. Take all parts from one."
+            f"unet attends to states of width {shown(taken)}, text_encoder gives {width}; the "
+            "folder mixes parts of two models. Take all parts from one."
         )

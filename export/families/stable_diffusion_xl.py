@@ -47,6 +47,7 @@ from denoisert.export.families.text import (
     projection_condition,
 )
 from denoisert.export.sources.diffusers.component import Component
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.export.sources.diffusers.scheduler import FEW_STEPS, Sampling, read_scheduler
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.condition import ConditionInput, Source, TextEncoder
@@ -262,14 +263,14 @@ def _check_inputs(unet: Component) -> None:
     kind = unet.config.get("addition_embed_type")
     if kind != TOLD:
         raise ExportError(
-            f"unet has addition_embed_type {kind!r}; the UNet of an SDXL pipeline has {TOLD!r}. "
-            "The folder mixes parts of two models. Take all parts from one."
+            f"unet has addition_embed_type {shown(kind)}; the UNet of an SDXL pipeline has "
+            f"{TOLD!r}. The folder mixes parts of two models. Take all parts from one."
         )
     foreign = [name for name in FOREIGN_INPUTS if unet.config.get(name) is not None]
     if foreign:
         raise ExportError(
-            f"unet has {foreign[0]} = {unet.config[foreign[0]]!r}: an input that no part of an "
-            "SDXL folder feeds. Compile the denoiser alone as a torch module."
+            f"unet has {foreign[0]} = {shown(unet.config[foreign[0]])}: an input that no part of "
+            "an SDXL folder feeds. Compile the denoiser alone as a torch module."
         )
 
 
@@ -279,7 +280,7 @@ def _check_widths(unet: Component, conditions: tuple[ConditionInput, ...]) -> No
     width, taken = sum(entry.shape[-1] for entry in states), unet.config.get("cross_attention_dim")
     if taken != width:
         raise ExportError(
-            f"unet attends to states of width {taken!r}, the text encoders give {width}; the "
+            f"unet attends to states of width {shown(taken)}, the text encoders give {width}; the "
             "folder mixes parts of two models. Take all parts from one."
         )
     each = whole(unet, "addition_time_embed_dim", 256)

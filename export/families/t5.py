@@ -12,6 +12,7 @@ from denoisert.export.families.configuration import whole
 from denoisert.export.families.family import Build, Material
 from denoisert.export.families.text import VOCABULARY, tokenizer_path
 from denoisert.export.sources.diffusers.component import Component
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.export.sources.diffusers.tokens import Tokens
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.condition import Cleaning, TextEncoder
@@ -78,8 +79,9 @@ def t5_encoder(
         )
     if encoder.config.get("is_decoder"):
         raise ExportError(
-            f"is_decoder of {encoder.name} is {encoder.config['is_decoder']!r}: its tokens would "
-            "see only those before them. Use the configuration that the encoder was saved with."
+            f"is_decoder of {encoder.name} is {shown(encoder.config['is_decoder'])}: its tokens "
+            "would see only those before them. Use the configuration that the encoder was saved "
+            "with."
         )
     return TextEncoder(
         encoder.name,
