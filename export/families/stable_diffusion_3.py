@@ -24,10 +24,10 @@ from denoisert.export.families.family import Build, Material
 from denoisert.export.families.prediction import network_of, state_channels
 from denoisert.export.families.recipe import Recipe, guidance_of, write_card
 from denoisert.export.families.roster import (
+    AUTOENCODERS,
     CLIP_PROJECTED,
     CLIP_TOKENIZERS,
     DIFFUSERS,
-    KL_AUTOENCODERS,
     SCHEDULERS,
     T5_TEXT,
     T5_TOKENIZERS,
@@ -87,7 +87,7 @@ ROSTER: Final = Roster(
         "tokenizer": CLIP_TOKENIZERS,
         "tokenizer_2": CLIP_TOKENIZERS,
         "transformer": classes(DIFFUSERS, "SD3Transformer2DModel"),
-        "vae": KL_AUTOENCODERS,
+        "vae": AUTOENCODERS,
     },
     optional={T5: T5_TEXT, TOKENIZER: T5_TOKENIZERS},
     left_out={

@@ -145,6 +145,13 @@ def test_without_t5(without: tuple[str, ...]) -> None:
     ]
 
 
+def test_a_tiny_autoencoder() -> None:
+    """TAESD3: 16 channels, four levels that its configuration leaves out."""
+    coder = card_of(material(kinds={"vae": "AutoencoderTiny"})).autoencoder
+    assert coder is not None
+    assert coder.factor == 8
+
+
 def test_a_student_says_so_in_its_readme() -> None:
     turbo = card_of(material(Readme(steps=4, guidance_scale=0.0))).sampler
     assert (turbo.steps, turbo.guidance) == (4, Unguided())
