@@ -30,8 +30,8 @@ from denoisert.export.families.label import label_condition
 from denoisert.export.families.prediction import network_of, output_ports, state_channels
 from denoisert.export.families.recipe import Recipe, guidance_of, write_card
 from denoisert.export.families.roster import (
+    AUTOENCODERS,
     DIFFUSERS,
-    KL_AUTOENCODERS,
     SCHEDULERS,
     Roster,
     classes,
@@ -70,7 +70,7 @@ class DiT:
                     "DiTTransformer2DModel",
                     former={"Transformer2DModel": "DiTTransformer2DModel"},
                 ),
-                "vae": KL_AUTOENCODERS,
+                "vae": AUTOENCODERS,
             }
         ),
     }

@@ -25,10 +25,10 @@ from denoisert.export.families.family import Build, Material
 from denoisert.export.families.prediction import network_of
 from denoisert.export.families.recipe import Recipe, write_card
 from denoisert.export.families.roster import (
+    AUTOENCODERS,
     CLIP_TEXT,
     CLIP_TOKENIZERS,
     DIFFUSERS,
-    KL_AUTOENCODERS,
     SCHEDULERS,
     T5_TEXT,
     T5_TOKENIZERS,
@@ -97,7 +97,7 @@ ROSTER: Final = Roster(
         "tokenizer": CLIP_TOKENIZERS,
         "tokenizer_2": T5_TOKENIZERS,
         "transformer": classes(DIFFUSERS, "FluxTransformer2DModel"),
-        "vae": KL_AUTOENCODERS,
+        "vae": AUTOENCODERS,
     }
 )
 

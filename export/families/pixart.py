@@ -27,8 +27,8 @@ from denoisert.export.families.family import Build, Material
 from denoisert.export.families.prediction import network_of, state_channels
 from denoisert.export.families.recipe import Recipe, guidance_of, write_card
 from denoisert.export.families.roster import (
+    AUTOENCODERS,
     DIFFUSERS,
-    KL_AUTOENCODERS,
     SCHEDULERS,
     T5_TEXT,
     T5_TOKENIZERS,
@@ -88,7 +88,7 @@ ROSTER: Final = Roster(
             "PixArtTransformer2DModel",
             former={"Transformer2DModel": "PixArtTransformer2DModel"},
         ),
-        "vae": KL_AUTOENCODERS,
+        "vae": AUTOENCODERS,
     }
 )
 

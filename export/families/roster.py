@@ -72,7 +72,6 @@ CLIP_PROJECTED: Final = classes(TRANSFORMERS, "CLIPTextModelWithProjection")
 CLIP_TOKENIZERS: Final = classes(TRANSFORMERS, "CLIPTokenizer", "CLIPTokenizerFast")
 T5_TEXT: Final = classes(TRANSFORMERS, "T5EncoderModel")
 T5_TOKENIZERS: Final = classes(TRANSFORMERS, "T5Tokenizer", "T5TokenizerFast")
-KL_AUTOENCODERS: Final = classes(DIFFUSERS, "AutoencoderKL")
 AUTOENCODERS: Final = classes(DIFFUSERS, "AutoencoderKL", "AutoencoderTiny")
 
 LEFT_OUT: Final[Mapping[str, Classes]] = {
