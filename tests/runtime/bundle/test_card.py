@@ -11,6 +11,7 @@ import pytest
 
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.errors import InvalidInput
+from denoisert.runtime.sampling.names import GUIDANCE, SCHEDULES, SPACINGS
 
 ROOT = Path(__file__).parents[3]
 STORED = ROOT / "tests" / "data" / "format-1.bundle" / "manifest.json"
@@ -137,7 +138,7 @@ WRONG = [
     ("training", [], "must be an object with the keys parametrisation"),
     ("training.parametrisation", "epsilon", "known values are eps, x0, v, flow, score"),
     ("training.parametrisation", ["eps"], "known values are eps"),
-    ("training.schedule", {"name": "karras"}, r"card.training.schedule: 'karras' is unknown"),
+    ("training.schedule", {"name": "karras"}, r"card.training.schedule: 'karras' is a schedule of steps"),
     ("training.schedule", {"name": "flow", "shft": 3}, "no field 'shft'"),
     ("training.schedule", {"name": "flow", "shift": float("nan")}, "card.training.schedule"),
     ("training.schedule", {"name": "flow", "shift": 10**400}, "card.training.schedule"),
@@ -173,7 +174,7 @@ WRONG = [
     ("network.ports.0.0.part", 1, "parts 0 to 0"),
     ("network.scalars", ["a", "b", "c", "d", "e"], "at most 4"),
     ("network.scalars", ["latent"], "names that differ"),
-    ("sampler.solver", {"name": "trailing"}, "card.sampler.solver: 'trailing' is unknown"),
+    ("sampler.solver", {"name": "trailing"}, "card.sampler.solver: 'trailing' is a schedule of steps"),
     ("sampler.guidance", {"name": "cfg", "scale": "2"}, "card.sampler.guidance"),
     ("sampler.steps", 0, "at least 1"),
     ("sampler.steps", 25.0, "whole number"),
@@ -224,3 +225,15 @@ def test_the_document_names_every_key(plain: dict[str, Any]) -> None:
     documented = set(re.findall(r"[\w]+", " ".join(re.findall(r"^\|(.*?)\|", table, re.MULTILINE))))
     documented |= {"low", "high"} & set(re.findall(r"`(\w+)`", table))
     assert key_names(plain) <= documented
+
+
+def test_the_document_lists_every_schedule_and_guidance() -> None:
+    table = DOCUMENT.read_text(encoding="utf-8").split("| key | meaning |")[1]
+    rows = {row.split("|")[1]: row for row in table.splitlines() if row.startswith("|")}
+    for key, names in (
+        ("training.schedule", SCHEDULES),
+        ("sampler.spacing", SPACINGS),
+        ("sampler.guidance", GUIDANCE),
+    ):
+        (row,) = [row for cell, row in rows.items() if f"`{key}`" in cell]
+        assert set(names) <= set(re.findall(r"`(\w+)`", row)), key
