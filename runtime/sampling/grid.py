@@ -97,9 +97,10 @@ class Grid:
             level = np.where(self.alpha > 0, self.sigma / np.maximum(self.alpha, 1e-300), np.inf)
             is_falling = bool(np.all(np.diff(level) < 0))
         if len(level) < 2 or not (is_finite and is_falling):
+            found = " ".join(str(level).split())  # in one line
             raise InvalidInput(
                 "a grid needs at least two finite points of falling noise level, found sigma / "
-                f"alpha = {level}. Ask for fewer steps or another schedule."
+                f"alpha = {found}. Ask for fewer steps or another schedule."
             )
 
     @property

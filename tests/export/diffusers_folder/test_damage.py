@@ -1,6 +1,5 @@
 """Random damage to every JSON file of a folder ends in a value or in ExportError, nothing else."""
 
-import copy
 import json
 import random
 
@@ -11,8 +10,8 @@ from denoisert.export.sources.diffusers.scheduler import read_scheduler
 from denoisert.export.sources.diffusers.settings import DEFAULTS
 from denoisert.export.sources.diffusers.tokenizer import read_tokenizer
 from denoisert.export.sources.diffusers.weights import find_weights
-from denoisert.runtime.errors import ExportError
 from tests.export.diffusers_folder.clip import END, START, train, write_files
+from tests.export.diffusers_folder.damage import damage, survives
 from tests.export.diffusers_folder.folders import (
     CONFIGS,
     INDEX,
@@ -24,47 +23,6 @@ from tests.export.diffusers_folder.folders import (
 )
 
 ROUNDS = 120
-STRANGE = (
-    *(None, True, False, 0, 1, -1, 2**31, 2**63, 10**30, 0.0, 0.5, -1e308, "", "x", "0", "\0"),
-    *("\ud800", "../x", "a" * 5000, [], {}, [[]], [None], {"": None}, [1, 2, 3], {"content": 3}),
-    *(["os", "system"], {"0": {"content": "y"}}, START, END, "<|x|>", "trailing", "sample"),
-)
-
-
-def damage(value, rng):
-    """A copy with one place replaced by something strange, removed, or renamed."""
-    value = copy.deepcopy(value)
-    place, key = rng.choice(list(places(value)) or [([value], 0)])
-    choice = rng.random()
-    if choice < 0.15 and isinstance(place, dict):
-        del place[key]
-    elif choice < 0.3 and isinstance(place, dict):
-        place[rng.choice([*map(str, STRANGE[:20]), "auto_map", "extra"])] = place.pop(key)
-    else:
-        place[key] = rng.choice(STRANGE)
-    return value
-
-
-def places(value):
-    """Every container and key below a value."""
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, item in items if isinstance(value, dict | list) else ():
-        yield value, key
-        if isinstance(item, dict | list):
-            yield from places(item)
-
-
-def survives(action):
-    """Whether the damage did no harm; anything but ExportError fails the test."""
-    try:
-        action()
-    except ExportError as error:
-        message = str(error)
-    else:
-        return True
-    assert message.isprintable()
-    assert len(message) < 1500
-    return False
 
 
 def dumped(value):

@@ -9,7 +9,11 @@ from denoisert.runtime.cli import main
 from tests.export.families.bundles import family_bundle
 from tests.export.families.folders import FAMILIES, family_folder
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),  # two compilations
+    pytest.mark.filterwarnings("ignore"),
+]
 
 
 def command(name, folder, original, once):
