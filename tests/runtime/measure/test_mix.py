@@ -72,7 +72,7 @@ def test_a_network_without_conditions_is_told_nothing():
         ({"steps": "9"}, r"settings\[0\]\.steps must be a whole number"),
         ({"steps": 0}, r"settings\[0\]: steps 0"),
         ({"steps": True}, r"settings\[0\]\.steps"),
-        ({"solver": "eulr"}, r"settings\[0\]\.solver: 'eulr' is unknown here.*euler"),
+        ({"solver": "eulr"}, r"settings\[0\]\.solver: 'eulr' is not a solver.*euler"),
         ({"solver": {"name": "ddim"}}, r"solver must be a text"),
         ({"schedule": "karras(roh=1)"}, "rho"),
         ({"guidance": "4"}, r"guidance must be a finite number"),
