@@ -21,7 +21,8 @@ from denoisert.export.families.table import PIPELINES
 from denoisert.export.lora.lora import Lora
 from denoisert.export.sources.diffusers.networks import build_network
 from denoisert.export.sources.diffusers.source import DiffusersFolder
-from denoisert.runtime.errors import DenoiseRTError, ExportError, InvalidInput
+from denoisert.runtime.errors import ExportError
+from tests.export.refused import edit, refused
 
 UNET = Path("unet", "diffusion_pytorch_model.safetensors")
 VAE = Path("vae", "diffusion_pytorch_model.safetensors")
@@ -35,23 +36,6 @@ Spoil = Callable[[Path], object]
 def folder(tiny_text_folder: Path, tmp_path: Path) -> Path:
     """A copy that may be spoilt."""
     return Path(shutil.copytree(tiny_text_folder, tmp_path / "copy"))
-
-
-def refused(folder: Path, *pieces: str, options: CompileOptions | None = None) -> None:
-    """Check that a model is refused with all of these in its message."""
-    with pytest.raises(DenoiseRTError) as caught:
-        find_source(folder, None, options).load()
-    message = str(caught.value)
-    assert isinstance(caught.value, ExportError | InvalidInput)
-    assert all(piece in message for piece in pieces), message
-    assert len(message) < 900
-    assert message.isprintable()
-    assert message.endswith((".", "?"))
-
-
-def edit(path: Path, **entries: object) -> None:
-    data = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(data | entries), encoding="utf-8")
 
 
 def shard(folder: Path, drop: str | None = None) -> None:
@@ -126,55 +110,6 @@ def test_a_shard_that_lacks_what_its_index_says(folder: Path) -> None:
         f"should be in {FIRST} and is in none",
         "Download them again.",
     )
-
-
-@pytest.mark.parametrize(
-    ("component", "entries", "pieces"),
-    [
-        (
-            "unet",
-            {"cross_attention_gain": 2.0},
-            ("'cross_attention_gain' = 2.0", "UNet2DConditionModel in diffusers 0."),
-        ),
-        ("vae", {"decoder_heads": 4}, ("'decoder_heads' = 4", "AutoencoderKL in diffusers 0.")),
-        (
-            "text_encoder",
-            {"rope_theta": 1e4, "transformers_version": "9.0"},
-            ("'rope_theta' = 10000.0", "CLIPTextModel in transformers", "version '9.0'"),
-        ),
-        ("scheduler", {"beta_power": 3}, ("'beta_power' = 3", "any scheduler")),
-        ("scheduler", {"predict_epsilon": False}, ("'predict_epsilon' = False", "any scheduler")),
-    ],
-)
-def test_a_setting_that_nobody_knows(
-    folder: Path, component: str, entries: dict[str, object], pieces: tuple[str, ...]
-) -> None:
-    (config,) = (folder / component).glob("*config.json")
-    edit(config, **entries)
-    refused(
-        folder,
-        f"the configuration of {component} has",
-        *pieces,
-        "It would be left out, and pictures could be others.",
-        "Remove the key if the model works without, or install the version that has it.",
-    )
-
-
-@pytest.mark.parametrize(
-    ("component", "entries"),
-    [
-        ("unet", {"some_new_key": None, "another": False, "decay": 0.99, "_kept": 3}),
-        ("vae", {"power": 0.75, "attention_type": "default"}),
-        ("text_encoder", {"length_penalty": 1.5, "torch_dtype": "float16", "dropout": 0.1}),
-        ("scheduler", {"predict_epsilon": True, "lower_order_final": True, "tensor_format": "pt"}),
-    ],
-)
-def test_a_setting_that_changes_nothing(
-    folder: Path, component: str, entries: dict[str, object]
-) -> None:
-    (config,) = (folder / component).glob("*config.json")
-    edit(config, **entries)
-    find_source(folder).load()
 
 
 @pytest.mark.parametrize(
