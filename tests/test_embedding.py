@@ -116,16 +116,18 @@ def test_the_edit_gives_the_picture_again_and_another_class(digits_bundle, monke
     assert seen.tolist() == [3, 8]
 
 
-def test_the_table_names_calls_that_exist():
-    """Every call in its code spans is made, with what the page leaves to the reader."""
+def test_the_tables_name_calls_that_exist():
+    """Every call in its code spans of both is made, with what the page leaves to the reader."""
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")][1:]
     spans = [span for row in rows for span in re.findall(r"`([^`]*\))`", row)]
     told = {name: getattr(runtime, name) for name in runtime.__all__}
     page = np.zeros((1, 4))
     told |= {"latent": page[0], "s": 0.5, "arrays": {"v3_step_latent": page}, "steps": 4}
+    told |= {"picture": np.zeros((8, 8, 3), np.uint8), "mask": np.ones((8, 8), bool)}
+    told["strength"] = 0.5
     told["up"] = SimpleNamespace(flat=page, tapes=((page,),))
     calls = [span for span in spans if "grid" not in span]
-    assert len(calls) == 15
+    assert len(calls) == 21
     for call in calls:
         assert eval(call, told) is not None
 
