@@ -45,6 +45,7 @@ from denoisert.export.families.text import (
     states_condition,
 )
 from denoisert.export.sources.diffusers.component import Component
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.export.sources.diffusers.pipeline import Pipeline, Times
 from denoisert.export.sources.diffusers.scheduler import FEW_STEPS, Sampling, read_scheduler
 from denoisert.runtime.bundle.card import Card, Network
@@ -205,9 +206,10 @@ def _channels(parts: Mapping[str, Component]) -> int:
     returned = transformer.config.get("out_channels")
     if returned not in (None, packed) or whole(transformer, "patch_size", 1) != 1:
         raise ExportError(
-            f"transformer has out_channels {returned!r} and patch_size "
-            f"{transformer.config.get('patch_size')!r}; it returns tokens of {packed} channels as "
-            "it takes them, patch_size 1. Use the configuration that the model was saved with."
+            f"transformer has out_channels {shown(returned)} and patch_size "
+            f"{shown(transformer.config.get('patch_size'))}; it returns tokens of {packed} "
+            "channels as it takes them, patch_size 1. Use the configuration that the model was "
+            "saved with."
         )
     return latent
 
@@ -256,8 +258,8 @@ def _check_widths(transformer: Component, conditions: tuple[ConditionInput, ...]
     foreign = transformer.config.get("encoder_hid_dim_type")
     if foreign is not None:
         raise ExportError(
-            f"transformer has encoder_hid_dim_type {foreign!r}: an IP adapter is loaded into it, "
-            "which is not compiled. Save the pipeline after unload_ip_adapter()."
+            f"transformer has encoder_hid_dim_type {shown(foreign)}: an IP adapter is loaded into "
+            "it, which is not compiled. Save the pipeline after unload_ip_adapter()."
         )
 
 
@@ -268,6 +270,6 @@ def _check_rotary(transformer: Component) -> None:
     is_list = isinstance(rotary, list | tuple) and all(type(each) is int for each in rotary)
     if not is_list or len(rotary) != len(ROTARY) or sum(rotary) != head:
         raise ExportError(
-            f"transformer has axes_dims_rope {rotary!r} for heads of {head} numbers; three axes "
-            "have as many together. Use the configuration that the model was saved with."
+            f"transformer has axes_dims_rope {shown(rotary)} for heads of {head} numbers; three "
+            "axes have as many together. Use the configuration that the model was saved with."
         )

@@ -40,6 +40,7 @@ from denoisert.export.families.t5 import LENGTHS, MASK, t5_encoder, t5_width, te
 from denoisert.export.families.text import TEXT, states_condition
 from denoisert.export.sources.diffusers.component import Component
 from denoisert.export.sources.diffusers.families import DISTILLED
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.export.sources.diffusers.scheduler import Sampling, read_scheduler
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.condition import Cleaning, ConditionInput, Source, TextEncoder
@@ -174,8 +175,8 @@ def _is_told_sizes(material: Material) -> bool:
     is_told = sample == TOLD_SAMPLE if said is None else bool(said)
     if is_told and material.folder.class_name == SIGMA:
         raise ExportError(
-            f"transformer has use_additional_conditions {said!r} at sample_size {sample}: it is "
-            f"told height, width and ratio, which a {SIGMA} does not do. Set it to false if the "
+            f"transformer has use_additional_conditions {shown(said)} at sample_size {sample}: it "
+            f"is told height, width and ratio, which a {SIGMA} does not do. Set it to false if the "
             f"transformer is Sigma's, or save the parts of alpha as a {ALPHA}."
         )
     return is_told
@@ -191,7 +192,7 @@ def _check_plain(transformer: Component) -> None:
         found = transformer.config.get(name, plain)
         if found is not None and found != plain:
             raise ExportError(
-                f"transformer has {name} = {found!r}; in PixArt's networks it is {plain!r}. "
+                f"transformer has {name} = {shown(found)}; in PixArt's networks it is {plain!r}. "
                 "Compile the denoiser alone as a torch module."
             )
 
@@ -205,14 +206,15 @@ def _check_widths(transformer: Component, encoder: Component) -> None:
     taken, given = transformer.config.get("caption_channels"), t5_width(encoder)
     if taken != given:
         raise ExportError(
-            f"transformer takes captions of width {taken!r} (caption_channels), text_encoder gives "
-            f"{given}; the folder mixes parts of two models. Take all parts from one."
+            f"transformer takes captions of width {shown(taken)} (caption_channels), text_encoder "
+            f"gives {given}; the folder mixes parts of two models. Take all parts from one."
         )
     heads = whole(transformer, "num_attention_heads", 16)
     width = heads * whole(transformer, "attention_head_dim", 72)
     context = transformer.config.get("cross_attention_dim", 1152)
     if context != width:
         raise ExportError(
-            f"transformer attends to states of width {context!r} (cross_attention_dim), its own is "
-            f"{heads} heads of {width // heads}, {width} in all; both are the same in PixArt."
+            f"transformer attends to states of width {shown(context)} (cross_attention_dim), its "
+            f"own is {heads} heads of {width // heads}, {width} in all; both are the same in "
+            "PixArt."
         )

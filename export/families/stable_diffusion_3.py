@@ -47,6 +47,7 @@ from denoisert.export.families.text import (
     states_condition,
 )
 from denoisert.export.sources.diffusers.component import Component
+from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.export.sources.diffusers.pipeline import Pipeline
 from denoisert.export.sources.diffusers.scheduler import Sampling, read_scheduler
 from denoisert.runtime.bundle.card import Card
@@ -207,8 +208,8 @@ def _channels(parts: Mapping[str, Component]) -> int:
     returned = transformer.config.get("out_channels", CHANNELS)
     if returned not in (None, channels):
         raise ExportError(
-            f"transformer takes {channels} channels and returns {returned!r}; a velocity has as "
-            "many as the latent. Use the configuration that the model was saved with."
+            f"transformer takes {channels} channels and returns {shown(returned)}; a velocity has "
+            "as many as the latent. Use the configuration that the model was saved with."
         )
     return channels
 

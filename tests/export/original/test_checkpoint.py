@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from denoisert.export import CompileOptions, compile_bundle
 from denoisert.export.compile import find_source
+from denoisert.runtime.cli import main
 from denoisert.runtime.errors import DenoiseRTError, ExportError, InvalidInput
 from tests.export.families.folders import family_folder
 from tests.export.networks import ConvDenoiser, card_of
@@ -258,6 +259,20 @@ def test_a_file_without_a_configuration_folder(original):
         "Add --config FOLDER",
         "model_index.json, configurations and tokenizers",
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], "holds weights alone"),
+        (["--config", "nowhere"], "--config nowhere is no folder"),
+    ],
+)
+def test_the_command_says_the_same(original, tmp_path, capsys, words, reason):
+    path = str(original("sd1"))
+    assert main(["compile", path, "-o", str(tmp_path / "out"), *words]) != 0
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_models_take_no_configuration_folder(tmp_path):
