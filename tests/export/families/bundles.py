@@ -5,6 +5,7 @@ import numpy as np
 from denoisert.export import CompileOptions, compile_bundle
 from denoisert.export.parity import relative_error
 from denoisert.export.targets.session import open_graph
+from denoisert.runtime import Torch
 from denoisert.runtime.bundle.condition import Source
 from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.bundle.sizes import conditions_at, pixel_size
@@ -12,6 +13,9 @@ from tests.export.families.folders import FAMILIES, family_folder
 
 LATENT = 1e-3
 PIXELS = 2
+
+ENGINES = {"onnxruntime": "cpu", "torch": Torch("cpu")}
+"""Engine -> its device on the CPU."""
 
 
 def family_bundle(once, name):

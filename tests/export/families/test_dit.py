@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from denoisert.runtime import CFG, Request, Runtime, Torch
-from tests.export.families.bundles import assert_equal, changes, difference, family_bundle
+from denoisert.runtime import CFG, Request, Runtime
+from tests.export.families.bundles import ENGINES, assert_equal, changes, difference, family_bundle
 from tests.export.families.folders import FAMILIES, family_folder
 from tests.export.families.oracles import class_to_image
 
@@ -13,7 +13,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 DIT = FAMILIES["dit"]
 LIVE = 0.1
-ENGINES = {"onnxruntime": "cpu", "torch": Torch("cpu")}
 
 
 @pytest.fixture(scope="module")

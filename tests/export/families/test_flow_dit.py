@@ -13,20 +13,19 @@ from denoisert.export.families.dit import DiT
 from denoisert.export.families.family import Material
 from denoisert.export.options import CompileOptions
 from denoisert.export.sources.diffusers.component import Component, Folder
-from denoisert.runtime import Request, Runtime, Torch
+from denoisert.runtime import Request, Runtime
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.errors import ExportError, InvalidInput
 from denoisert.runtime.sampling.guidance import CFG
 from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.schedules import Even, Flow, ResolutionShifted
 from denoisert.runtime.sampling.solvers import ConsistencyMultistep, FlowEuler, FlowHeun, Solver
-from tests.export.families.bundles import assert_equal, changes, family_bundle
+from tests.export.families.bundles import ENGINES, assert_equal, changes, family_bundle
 from tests.export.families.dit import flow_to_image
 from tests.export.families.folders import FAMILIES, family_folder
 
 FLOW = FAMILIES["flow_dit"]
 LIVE = 0.1
-ENGINES = {"onnxruntime": "cpu", "torch": Torch("cpu")}
 EULER, HEUN = "FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"
 TRANSFORMER = {"in_channels": 4, "out_channels": 4, "sample_size": 32, "num_embeds_ada_norm": 1000}
 

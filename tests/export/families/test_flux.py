@@ -12,12 +12,12 @@ import pytest
 
 from denoisert.export import CompileOptions
 from denoisert.export.sources.diffusers.source import DiffusersFolder
-from denoisert.runtime import CFG, Condition, EmbeddedGuidance, Request, Runtime, Start, Torch
+from denoisert.runtime import CFG, Condition, EmbeddedGuidance, Request, Start
 from denoisert.runtime.cli import main
 from denoisert.runtime.errors import InvalidInput
-from tests.export.families.bundles import assert_equal, changes, difference, family_bundle
+from tests.export.families.bundles import ENGINES, assert_equal, changes, difference, family_bundle
 from tests.export.families.family import mask, picture
-from tests.export.families.folders import FAMILIES, family_folder
+from tests.export.families.folders import FAMILIES
 from tests.export.families.layouts import earlier, lean
 from tests.export.families.oracles import image_to_image, inpaint, text_to_image
 
@@ -25,7 +25,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 DEV, SCHNELL = "flux_dev", "flux_schnell"
 LIVE = 0.1
-ENGINES = {"onnxruntime": "cpu", "torch": Torch("cpu")}
 BLOCKS = 2
 """Of the transformer: one with a stream for the text, one without."""
 
@@ -41,28 +40,6 @@ SHIFTS = {
     "terminal": {"base_shift": -0.35, "max_shift": 1.6, "shift_terminal": 0.15},
 }
 """Schedules whose shifts of 16 and of 24 tokens are far apart."""
-
-
-@pytest.fixture(scope="module")
-def folder(once):
-    """name -> its folder."""
-    return lambda name: family_folder(once, name)
-
-
-@pytest.fixture(scope="module")
-def runtime(once):
-    """(name, engine) -> its open bundle."""
-    kept = {}
-
-    def of(name=DEV, engine="onnxruntime"):
-        if (name, engine) not in kept:
-            path, device = family_bundle(once, name), ENGINES[engine]
-            kept[name, engine] = Runtime.open(path, threads=1, devices=(device,))
-        return kept[name, engine]
-
-    yield of
-    for each in kept.values():
-        each.close()
 
 
 def request(name=DEV, **choices):
@@ -117,15 +94,15 @@ def test_a_negative_prompt(name, runtime, folder):
 def test_a_prompt_for_each_encoder(runtime, folder):
     prompts = {"text_encoder": "red apple", "text_encoder_2": "a smiling face"}
     asked = request()
-    found = runtime().generate(replace(told(asked), condition=prompts))
+    found = runtime(DEV).generate(replace(told(asked), condition=prompts))
     second = {"prompt_2": [prompts["text_encoder_2"]] * asked.images}
     assert_equal(found, text_to_image(folder(DEV), asked, **second))
-    assert difference(runtime().generate(told(asked)), found) > 0.05
+    assert difference(runtime(DEV).generate(told(asked)), found) > 0.05
 
 
 def test_a_second_branch_without_a_scale_is_refused(runtime):
     with pytest.raises(InvalidInput, match=r"EmbeddedGuidance\(scale, beside=CFG"):
-        runtime().generate(request(guidance=1))
+        runtime(DEV).generate(request(guidance=1))
     with pytest.raises(InvalidInput, match="no input for one"):
         runtime(SCHNELL).generate(replace(request(SCHNELL), guidance=EmbeddedGuidance(3.5)))
 
@@ -143,7 +120,7 @@ def test_both_scales_from_the_command(runtime, once, tmp_path):
         guidance=EmbeddedGuidance(2.0, beside=CFG(4.0)),
     )
     with np.load(file) as arrays:
-        assert np.array_equal(arrays["latent"], runtime().generate(asked).latents["latent"])
+        assert np.array_equal(arrays["latent"], runtime(DEV).generate(asked).latents["latent"])
 
 
 @pytest.mark.parametrize("layout", [lean, earlier])
@@ -183,7 +160,7 @@ def test_the_other_size_s_shift_would_be_another_picture(shifted, runtime):
     other = replace(shift, edge=None, tokens=16)
     other = other if shift is spacing else replace(spacing, spacing=other)
     asked = told(request(size=1, schedule=spacing))
-    found = [runtime().generate(each) for each in (asked, replace(asked, schedule=other))]
+    found = [runtime(DEV).generate(each) for each in (asked, replace(asked, schedule=other))]
     assert difference(*found) > 0.02
 
 
@@ -202,7 +179,7 @@ def test_from_a_picture_the_shift_is_that_of_its_size(shifted, runtime):
     path, spacing = shifted
     asked = request(size=1, schedule=spacing, start=Start(picture((48, 32)), 0.6))
     theirs = image_to_image(path, asked, guidance_scale=SCALE)
-    assert_equal(runtime().generate(told(asked)), theirs)
+    assert_equal(runtime(DEV).generate(told(asked)), theirs)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -9,41 +9,18 @@ from itertools import product
 import numpy as np
 import pytest
 
-from denoisert.runtime import CFG, Runtime, Start, Torch
-from tests.export.families.bundles import assert_equal, changes, difference, family_bundle
+from denoisert.runtime import CFG, Start
+from tests.export.families.bundles import ENGINES, assert_equal, changes, difference, family_bundle
 from tests.export.families.family import mask, picture
-from tests.export.families.folders import FAMILIES, family_folder
+from tests.export.families.folders import FAMILIES
 from tests.export.families.oracles import inpaint
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 SHOWN = ("sd1_inpaint", "sdxl_inpaint")
 LIVE = 0.1
-ENGINES = {"onnxruntime": "cpu", "torch": Torch("cpu")}
 TEXTS = {"sd1_inpaint": {"hidden_states"}, "sdxl_inpaint": {"hidden_states", "hidden_states_2"}}
 TOLD = {"sd1_inpaint": set(), "sdxl_inpaint": {"pooled", "sizes"}}
-
-
-@pytest.fixture(scope="module")
-def folder(once):
-    """name -> its folder."""
-    return lambda name: family_folder(once, name)
-
-
-@pytest.fixture(scope="module")
-def runtime(once):
-    """(name, engine) -> its open bundle."""
-    opened = {}
-
-    def of(name, engine="onnxruntime"):
-        if (name, engine) not in opened:
-            path, device = family_bundle(once, name), ENGINES[engine]
-            opened[name, engine] = Runtime.open(path, threads=1, devices=(device,))
-        return opened[name, engine]
-
-    yield of
-    for each in opened.values():
-        each.close()
 
 
 def request(name, strength=0.75, size=0, hidden=None, **choices):

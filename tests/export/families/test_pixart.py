@@ -8,41 +8,18 @@ import pytest
 from denoisert.export import compile_bundle
 from denoisert.export.options import CompileOptions
 from denoisert.export.sources.diffusers.scheduler import read_scheduler
-from denoisert.runtime import Condition, Request, Runtime, Torch
+from denoisert.runtime import Condition, Request, Runtime
 from denoisert.runtime.sampling.schedules import Timesteps
 from denoisert.runtime.sampling.solvers import DDIM
 from tests.export.families import layouts
-from tests.export.families.bundles import assert_equal, changes, difference, family_bundle
-from tests.export.families.folders import FAMILIES, family_folder, write
+from tests.export.families.bundles import ENGINES, assert_equal, changes, difference, family_bundle
+from tests.export.families.folders import FAMILIES, write
 from tests.export.families.oracles import opened, text_to_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 ALPHA, SIGMA = NAMES = ("pixart_alpha", "pixart_sigma")
 LIVE = 0.1
-ENGINES = {"onnxruntime": "cpu", "torch": Torch("cpu")}
-
-
-@pytest.fixture(scope="module")
-def folder(once):
-    """name -> its folder."""
-    return lambda name: family_folder(once, name)
-
-
-@pytest.fixture(scope="module")
-def runtime(once):
-    """(name, engine) -> its open bundle."""
-    made = {}
-
-    def of(name, engine="onnxruntime"):
-        if (name, engine) not in made:
-            path, device = family_bundle(once, name), ENGINES[engine]
-            made[name, engine] = Runtime.open(path, threads=1, devices=(device,))
-        return made[name, engine]
-
-    yield of
-    for each in made.values():
-        each.close()
 
 
 def request(name=ALPHA, **choices):

@@ -12,10 +12,10 @@ from denoisert.export.sources.diffusers.networks import build_network
 from denoisert.export.sources.diffusers.source import DiffusersFolder
 from denoisert.export.sources.diffusers.stored import Files
 from denoisert.export.sources.diffusers.weights import find_weights
-from denoisert.runtime import CFG, Request, Respaced, Runtime, Torch
+from denoisert.runtime import CFG, Request, Respaced
 from denoisert.runtime.errors import InvalidInput
-from tests.export.families.bundles import assert_equal, changes, difference, family_bundle
-from tests.export.families.folders import FAMILIES, family_folder
+from tests.export.families.bundles import ENGINES, assert_equal, changes, difference, family_bundle
+from tests.export.families.folders import FAMILIES
 from tests.export.families.layouts import ATTENTION
 from tests.export.families.oracles import opened
 
@@ -24,35 +24,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 DDPM, DDIM, ADM, CLASSES, CONSISTENCY = "ddpm", "ddim", "adm", "adm_classes", "consistency"
 EVERY = (DDPM, DDIM, ADM, CLASSES, CONSISTENCY)
 LIVE = 0.1
-ENGINES = {"onnxruntime": "cpu", "torch": Torch("cpu")}
 CHOICES = [
     (name, told, size)
     for name in EVERY
     for told in range(len(FAMILIES[name].told))
     for size in (0, 1)
 ]
-
-
-@pytest.fixture(scope="module")
-def folder(once):
-    """name -> its folder."""
-    return lambda name: family_folder(once, name)
-
-
-@pytest.fixture(scope="module")
-def runtime(once):
-    """(name, engine) -> its open bundle."""
-    opened = {}
-
-    def of(name, engine="onnxruntime"):
-        if (name, engine) not in opened:
-            path, device = family_bundle(once, name), ENGINES[engine]
-            opened[name, engine] = Runtime.open(path, threads=1, devices=(device,))
-        return opened[name, engine]
-
-    yield of
-    for each in opened.values():
-        each.close()
 
 
 def request(name, **choices):

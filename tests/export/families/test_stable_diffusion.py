@@ -14,18 +14,17 @@ from PIL import Image
 
 from denoisert.export.sources.diffusers.scheduler import read_scheduler
 from denoisert.export.sources.diffusers.source import DiffusersFolder
-from denoisert.runtime import CFG, DDIM, PLMS, Runtime, Start, Torch
-from tests.export.families.bundles import assert_equal, changes, difference, family_bundle
+from denoisert.runtime import CFG, DDIM, PLMS, Start
+from tests.export.families.bundles import ENGINES, assert_equal, changes, difference, family_bundle
 from tests.export.families.draws import Draws, drawn
 from tests.export.families.family import mask, picture
-from tests.export.families.folders import FAMILIES, family_folder
+from tests.export.families.folders import FAMILIES
 from tests.export.families.oracles import image_to_image, inpaint, opened, text_to_image
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 FIRST, SECOND, TINY = "sd1", "sd2", "sd1_tiny_vae"
 LIVE = 0.1
-ENGINES = {"onnxruntime": "cpu", "torch": Torch("cpu")}
 
 
 def slow(*values):
@@ -41,41 +40,6 @@ def cases():
         for choice in product((0, 1), (0, 1), (0, 1)):
             is_quick = name == FIRST and (engine == "onnxruntime" or choice == (0, 1, 1))
             yield (pytest.param if is_quick else slow)(name, engine, choice)
-
-
-@pytest.fixture(scope="module")
-def folder(once):
-    """name -> its folder."""
-    return lambda name: family_folder(once, name)
-
-
-@pytest.fixture(scope="module")
-def pipeline(folder):
-    """name -> its open pipeline."""
-    made = {}
-
-    def of(name):
-        if name not in made:
-            made[name] = opened(folder(name))
-        return made[name]
-
-    return of
-
-
-@pytest.fixture(scope="module")
-def runtime(once):
-    """(name, engine) -> its open bundle."""
-    made = {}
-
-    def of(name, engine="onnxruntime"):
-        if (name, engine) not in made:
-            path, device = family_bundle(once, name), ENGINES[engine]
-            made[name, engine] = Runtime.open(path, threads=1, devices=(device,))
-        return made[name, engine]
-
-    yield of
-    for each in made.values():
-        each.close()
 
 
 def request(name=FIRST, **choices):

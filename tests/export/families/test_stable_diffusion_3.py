@@ -9,60 +9,24 @@ import onnx
 import pytest
 
 from denoisert.export.sources.diffusers.source import DiffusersFolder
-from denoisert.runtime import CFG, Condition, Request, Runtime, Start, Torch, Unguided
-from tests.export.families.bundles import assert_equal, changes, difference, family_bundle
+from denoisert.runtime import CFG, Condition, Request, Start, Unguided
+from tests.export.families.bundles import ENGINES, assert_equal, changes, difference, family_bundle
 from tests.export.families.family import mask, picture
-from tests.export.families.folders import FAMILIES, family_folder
+from tests.export.families.folders import FAMILIES
 from tests.export.families.layouts import earlier, lean
-from tests.export.families.oracles import image_to_image, inpaint, opened, text_to_image
+from tests.export.families.oracles import image_to_image, inpaint, text_to_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 MEDIUM, LATER, WITHOUT_T5 = "sd3", "sd35", "sd3_without_t5"
 NAMES = (MEDIUM, LATER, WITHOUT_T5)
 LIVE = 0.1
-ENGINES = {"onnxruntime": "cpu", "torch": Torch("cpu")}
 ATTENTIONS = {MEDIUM: 2, LATER: 3, WITHOUT_T5: 2}
 """One in each block, two in the first of 3.5."""
 
 FEW_TOKENS = {"base_image_seq_len": 8, "max_image_seq_len": 40}
 SHIFTED = FEW_TOKENS | {"use_dynamic_shifting": True, "base_shift": -0.35, "max_shift": 1.6}
 """A schedule whose shifts of 16 and of 24 tokens are far apart."""
-
-
-@pytest.fixture(scope="module")
-def folder(once):
-    """name -> its folder."""
-    return lambda name: family_folder(once, name)
-
-
-@pytest.fixture(scope="module")
-def runtime(once):
-    """(name, engine) -> its open bundle."""
-    kept = {}
-
-    def of(name=MEDIUM, engine="onnxruntime"):
-        if (name, engine) not in kept:
-            path, device = family_bundle(once, name), ENGINES[engine]
-            kept[name, engine] = Runtime.open(path, threads=1, devices=(device,))
-        return kept[name, engine]
-
-    yield of
-    for each in kept.values():
-        each.close()
-
-
-@pytest.fixture(scope="module")
-def pipeline(folder):
-    """name -> diffusers' pipeline, open."""
-    kept = {}
-
-    def of(name=MEDIUM):
-        if name not in kept:
-            kept[name] = opened(folder(name))
-        return kept[name]
-
-    return of
 
 
 def request(name=MEDIUM, **choices):
@@ -103,12 +67,12 @@ def test_a_prompt_for_each_encoder(runtime, pipeline):
     texts = ("text_encoder", "text_encoder_2", "text_encoder_3")
     prompts = dict(zip(texts, ("red apple", "a smiling face", "a blue cup"), strict=True))
     asked = request(guidance=1)
-    found = runtime().generate(replace(asked, condition=prompts))
+    found = runtime(MEDIUM).generate(replace(asked, condition=prompts))
     others = {f"prompt_{text[-1]}": [prompts[text]] * asked.images for text in texts[1:]}
-    assert_equal(found, text_to_image(None, asked, pipeline=pipeline(), **others))
+    assert_equal(found, text_to_image(None, asked, pipeline=pipeline(MEDIUM), **others))
     for text in texts:
         other = replace(asked, condition=prompts | {text: "an old red house"})
-        assert difference(runtime().generate(other), found) > 0.05
+        assert difference(runtime(MEDIUM).generate(other), found) > 0.05
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -176,10 +140,10 @@ def test_one_bundle_has_a_shift_for_each_size(size, shifted, runtime):
     """The graphs do not depend on the schedule, so the bundle with the fixed shift runs it."""
     spacing = DiffusersFolder(shifted).card.sampler.spacing
     asked = request(size=size, schedule=spacing)
-    found = runtime().generate(asked)
+    found = runtime(MEDIUM).generate(asked)
     assert_equal(found, text_to_image(shifted, asked))
     other = replace(spacing, edge=None, tokens=(24, 16)[size])
-    assert difference(runtime().generate(replace(asked, schedule=other)), found) > 0.02
+    assert difference(runtime(MEDIUM).generate(replace(asked, schedule=other)), found) > 0.02
 
 
 def test_a_student_of_few_steps(folder, runtime, pipeline, tmp_path):
@@ -192,8 +156,8 @@ def test_a_student_of_few_steps(folder, runtime, pipeline, tmp_path):
     assert (advice.steps, advice.guidance) == (4, Unguided())
     asked = replace(request(size=1, steps=advice.steps), guidance=advice.guidance)
     assert_equal(
-        runtime().generate(asked),
-        text_to_image(None, asked, pipeline=pipeline(), guidance_scale=0.0),
+        runtime(MEDIUM).generate(asked),
+        text_to_image(None, asked, pipeline=pipeline(MEDIUM), guidance_scale=0.0),
     )
 
 

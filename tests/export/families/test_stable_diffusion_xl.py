@@ -5,40 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from denoisert.runtime import CFG, Condition, Request, Runtime, Start, Torch, Unguided, refine
+from denoisert.runtime import CFG, Condition, Request, Start, Unguided, refine
 from denoisert.runtime.errors import InvalidInput
-from tests.export.families.bundles import assert_equal, changes, difference, family_bundle
+from tests.export.families.bundles import ENGINES, assert_equal, changes, difference, family_bundle
 from tests.export.families.family import picture
-from tests.export.families.folders import FAMILIES, family_folder
+from tests.export.families.folders import FAMILIES
 from tests.export.families.oracles import image_to_image, refined, text_to_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 BASE, REFINER, TURBO, LIGHTNING = "sdxl", "sdxl_refiner", "sdxl_turbo", "sdxl_lightning"
 LIVE = 0.1
-ENGINES = {"onnxruntime": "cpu", "torch": Torch("cpu")}
-
-
-@pytest.fixture(scope="module")
-def folder(once):
-    """name -> its folder."""
-    return lambda name: family_folder(once, name)
-
-
-@pytest.fixture(scope="module")
-def runtime(once):
-    """(name, engine) -> its open bundle."""
-    opened = {}
-
-    def of(name, engine="onnxruntime"):
-        if (name, engine) not in opened:
-            path, device = family_bundle(once, name), ENGINES[engine]
-            opened[name, engine] = Runtime.open(path, threads=1, devices=(device,))
-        return opened[name, engine]
-
-    yield of
-    for each in opened.values():
-        each.close()
 
 
 def request(name=BASE, **choices):
