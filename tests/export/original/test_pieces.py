@@ -1,5 +1,7 @@
 """Every tensor of a file is found, bit for bit, under the names of the network that reads it."""
 
+import socket
+
 import diffusers
 import pytest
 import torch
@@ -34,6 +36,20 @@ def test_every_network_is_that_of_the_folder(name, original, source, once):
             expected = torch.eye(value.shape[0]) if is_unit else wanted[key]
             assert torch.equal(value, expected), (component, key)
     assert held == (1 if name.startswith("flux") else len(found._weights))
+
+
+def test_nothing_is_downloaded(original, source, monkeypatch):
+    """Whoever asks for an address is told that there is none."""
+
+    def refuse(*_):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    found = source(original("sd1"), "sd1")
+    found.load()
+    for component, stored in found._weights.items():
+        build_network(found.folder.components[component], stored)
 
 
 def converted(name, pipeline, tensors):
