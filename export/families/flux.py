@@ -22,7 +22,7 @@ from denoisert.export.families.autoencoder import (
 )
 from denoisert.export.families.configuration import whole
 from denoisert.export.families.family import Build, Material
-from denoisert.export.families.prediction import network_of
+from denoisert.export.families.prediction import check_flow, network_of
 from denoisert.export.families.recipe import Recipe, write_card
 from denoisert.export.families.roster import (
     AUTOENCODERS,
@@ -52,7 +52,6 @@ from denoisert.runtime.bundle.card import Card, Network
 from denoisert.runtime.bundle.condition import ConditionInput, TextEncoder
 from denoisert.runtime.errors import ExportError
 from denoisert.runtime.sampling.guidance import EmbeddedGuidance, Guidance, Unguided
-from denoisert.runtime.sampling.parametrisation import Parametrisation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -122,12 +121,7 @@ class Flux:
             _guidance(material),
             Pipeline(Times.PIPELINE, (height // EDGE) * (width // EDGE), edge=EDGE),
         )
-        if found.training.parametrisation is not Parametrisation.FLOW:
-            raise ExportError(
-                f"{scheduler.class_name} reads a network of {found.training.parametrisation.value}"
-                "; that of FLUX predicts a flow's velocity. Save the pipeline with "
-                "FlowMatchEulerDiscreteScheduler."
-            )
+        check_flow(found, scheduler, "FLUX")
         steps = FEW_STEPS if _is_student(material) else STEPS
         return replace(found, recommended=replace(found.recommended, steps=steps))
 

@@ -9,6 +9,7 @@ from denoisert.export.sources.diffusers.component import Component
 from denoisert.export.sources.diffusers.scheduler import Sampling
 from denoisert.runtime.bundle.card import Network, OutputSlice, TimeShape
 from denoisert.runtime.errors import ExportError
+from denoisert.runtime.sampling.parametrisation import Parametrisation
 from denoisert.runtime.sampling.solvers import DDPM, Bounded, Variance
 
 PREDICTION: Final = "prediction"
@@ -35,6 +36,25 @@ def state_channels(denoiser: Component, latent: int, *, default: int = 4, beside
             f"{latent}; only models that denoise nothing but the autoencoder's latent are compiled."
         )
     return latent
+
+
+def check_flow(sampling: Sampling, scheduler: Component, model: str) -> None:
+    """Refuse a scheduler that takes a flow's velocity for something else.
+
+    Args:
+        sampling: what the scheduler was read as.
+        scheduler: of the folder.
+        model: whose network it is.
+
+    Raises:
+        ExportError: it is no flow's.
+    """
+    read = sampling.training.parametrisation
+    if read is not Parametrisation.FLOW:
+        raise ExportError(
+            f"{scheduler.class_name} reads a network of {read.value}; that of {model} predicts a "
+            "flow's velocity. Save the pipeline with FlowMatchEulerDiscreteScheduler."
+        )
 
 
 def output_ports(denoiser: Component, *, default: int = 4) -> int:

@@ -21,7 +21,7 @@ from denoisert.export.families.autoencoder import (
 )
 from denoisert.export.families.configuration import whole
 from denoisert.export.families.family import Build, Material
-from denoisert.export.families.prediction import network_of, state_channels
+from denoisert.export.families.prediction import check_flow, network_of, state_channels
 from denoisert.export.families.recipe import Recipe, guidance_of, write_card
 from denoisert.export.families.roster import (
     AUTOENCODERS,
@@ -53,7 +53,6 @@ from denoisert.export.sources.diffusers.scheduler import Sampling, read_schedule
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.condition import ConditionInput, TextEncoder
 from denoisert.runtime.errors import ExportError, InvalidInput
-from denoisert.runtime.sampling.parametrisation import Parametrisation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -122,12 +121,7 @@ class StableDiffusion3:
             guidance_of(material.readme, GUIDANCE),
             Pipeline(tokens=(height // patch) * (width // patch), edge=patch),
         )
-        if found.training.parametrisation is not Parametrisation.FLOW:
-            raise ExportError(
-                f"{scheduler.class_name} reads a network of {found.training.parametrisation.value}"
-                "; that of Stable Diffusion 3 predicts a flow's velocity. Save the pipeline with "
-                "FlowMatchEulerDiscreteScheduler."
-            )
+        check_flow(found, scheduler, "Stable Diffusion 3")
         return replace(found, recommended=replace(found.recommended, steps=STEPS))
 
     def card(self, material: Material, sampling: Sampling) -> Card:
