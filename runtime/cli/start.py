@@ -70,6 +70,6 @@ def size(start: Start | None, card: Card) -> tuple[int, int] | None:
 
     if start is None or start.picture is None:
         return None
-    height, width = np.shape(start.picture)[:2]
+    height, width = np.asarray(start.picture).shape[:2]
     known = [pixel_size(card, layout) for layout in card.layouts]
     return (height, width) if (height, width) in known else None
