@@ -49,6 +49,16 @@ def test_a_setting_that_nobody_knows(
     )
 
 
+def test_a_setting_of_the_pipeline_that_nobody_knows(folder: Path) -> None:
+    edit(folder / "model_index.json", boundary_ratio=0.9, _kept="x", some_new_key=None)
+    refused(
+        folder,
+        "the configuration of the pipeline has 'boundary_ratio' = 0.9",
+        "which is no setting of a StableDiffusionPipeline",
+        "Remove the key if the model works without",
+    )
+
+
 @pytest.mark.parametrize(
     ("component", "entries"),
     [

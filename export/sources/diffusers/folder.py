@@ -11,7 +11,7 @@ from denoisert.export.sources.diffusers.classes import Named, check_pipeline, fi
 from denoisert.export.sources.diffusers.component import Component, Folder
 from denoisert.export.sources.diffusers.file import is_there, read_object
 from denoisert.export.sources.diffusers.foreign import shown
-from denoisert.export.sources.diffusers.keys import check_scheduler_keys
+from denoisert.export.sources.diffusers.keys import check_pipeline_keys, check_scheduler_keys
 from denoisert.runtime.errors import ExportError
 
 INDEX_NAME: Final = "model_index.json"
@@ -67,6 +67,7 @@ def read_folder(path: Path) -> Folder:
         name: _component(root, name, named) for name, named in found.items() if named.is_compiled
     }
     settings = {name: value for name, value in index.items() if not isinstance(value, list)}
+    check_pipeline_keys(pipeline, settings)
     notes = tuple(
         f"{name} ({named.class_name}) is left out: a bundle has no such component."
         for name, named in found.items()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from denoisert.export.sources.diffusers.component import Component
@@ -62,6 +63,15 @@ SCHEDULERS: Final = frozenset(
 FORMER_SCHEDULERS: Final[Mapping[str, Any]] = {"predict_epsilon": True, "tensor_format": ...}
 """Settings of earlier versions -> the value that is all that is left, ... for any."""
 
+PIPELINES: Final = (
+    "add_watermarker",
+    "force_zeros_for_empty_prompt",
+    "id2label",
+    "requires_aesthetics_score",
+    "requires_safety_checker",
+)
+"""Settings of the pipelines that are compiled."""
+
 UNSET: Final[tuple[object, ...]] = (None, False, 0, "", [], {})
 
 
@@ -96,6 +106,22 @@ def check_scheduler_keys(component: Component) -> None:
         is_known = key in SCHEDULERS or (value in UNSET and key not in FORMER_SCHEDULERS)
         if not is_known and not _is_free(key, value, FORMER_SCHEDULERS):
             raise ExportError(_unknown(component, key, "is no setting of any scheduler"))
+
+
+def check_pipeline_keys(class_name: str, settings: Mapping[str, Any]) -> None:
+    """Refuse a pipeline's index with a setting that its class does not have.
+
+    Args:
+        class_name: of the pipeline.
+        settings: what its index says besides its components.
+
+    Raises:
+        ExportError: names the key and its value.
+    """
+    for key, value in sorted(settings.items()):
+        if key not in PIPELINES and value not in UNSET and not key.startswith("_"):
+            index = Component("the pipeline", "diffusers", class_name, Path(), settings)
+            raise ExportError(_unknown(index, key, f"is no setting of a {class_name}"))
 
 
 def _is_free(key: str, value: object, free: Mapping[str, Any]) -> bool:
