@@ -16,6 +16,7 @@ from denoisert.runtime.engines.target import CPU, Target
 from denoisert.runtime.intake import Intake
 from denoisert.runtime.measure.profile import Profile, ProfileKey
 from denoisert.runtime.measure.trace import Trace
+from denoisert.runtime.memory import MemoryPlan, memory_of
 from denoisert.runtime.options import QUEUE, SLOTS, Options
 from denoisert.runtime.phase import Phase
 from denoisert.runtime.plan import Plan
@@ -53,7 +54,7 @@ class Runtime(Service):
     ) -> None:
         card, kept_bytes = bundle.card, options.kept_bytes(bundle.card)
         self._bundle = bundle
-        self._reason = choice.reason
+        self._choice = choice
         tokenizers = load_tokenizers(bundle)
         planners = Planners.of(
             devices[0].denoisers,
@@ -134,7 +135,7 @@ class Runtime(Service):
         return self._bundle.id
 
     def __repr__(self) -> str:
-        return f"Runtime.open({str(self._bundle.root)!r})  # {self._reason}"
+        return f"Runtime.open({str(self._bundle.root)!r})  # {self._choice.reason}"
 
     def plan(self, request: Request) -> Plan:
         """Validate a request and say what it will run and cost.
@@ -153,6 +154,23 @@ class Runtime(Service):
         listed([request])
         self._check_open()
         return self._intake.planner.plan(request).plan
+
+    def memory(self, request: Request) -> MemoryPlan:
+        """Validate a request and say how much memory it takes, phase by phase.
+
+        Args:
+            request: what is asked.
+
+        Returns:
+            Weights, workspace and buffers of each phase; nothing is loaded.
+
+        Raises:
+            DenoiseRTError: see `plan`.
+        """
+        listed([request])
+        self._check_open()
+        planned = self._intake.planner.plan(request)
+        return memory_of(self._bundle, self._choice, planned.layout, planned.plan)
 
     def submit(self, request: Request, *, previews: int = 0) -> Ticket:
         """Validate a request and queue it.

@@ -14,6 +14,7 @@ from denoisert.runtime.cli import (
     doctor,
     generate,
     inspect,
+    plan,
     schedule,
     solver,
     verify,
@@ -30,6 +31,7 @@ BROKEN_PIPE = 141
 
 VERBS = {
     "generate": generate,
+    "plan": plan,
     "bench": bench,
     "compare": compare,
     "schedule": schedule,

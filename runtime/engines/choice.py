@@ -116,7 +116,7 @@ def load(bundle: Bundle, choice: Choice, component: str, threads: int) -> Engine
         BuildError: the engine cannot be loaded.
         Tampered: a file differs from the manifest.
     """
-    entry = _entry(bundle, choice, component)
+    entry = graph_entry(bundle, choice, component)
     for path in entry.weights:
         bundle.verified(path)
     graph = bundle.verified(entry.path)
@@ -148,7 +148,7 @@ def defer(bundle: Bundle, choice: Choice, component: str, threads: int) -> Defer
         BuildError: no engine could have its outputs, or it is loaded now and cannot be.
         Tampered: its graph differs from the manifest.
     """
-    entry = _entry(bundle, choice, component)
+    entry = graph_entry(bundle, choice, component)
     bundle.verified(entry.path)
     size = sum(bundle.manifest.files[path].size for path in entry.weights)
     resident = Resident(component, size, partial(load, bundle, choice, component, threads))
@@ -170,7 +170,12 @@ def _graphs(bundle: Bundle, choice: Choice) -> Mapping[str, GraphEntry]:
     return bundle.manifest.engines[choice.target.name].graphs
 
 
-def _entry(bundle: Bundle, choice: Choice, component: str) -> GraphEntry:
+def graph_entry(bundle: Bundle, choice: Choice, component: str) -> GraphEntry:
+    """What the manifest says about one component of a target.
+
+    Raises:
+        Incompatible: the target has no such component.
+    """
     graphs = _graphs(bundle, choice)
     if component not in graphs:
         raise Incompatible(

@@ -18,8 +18,8 @@ FLOAT_BYTES: Final = 4
 LANES: Final = 2
 """Most lanes that are compared where a lane is large."""
 
-SCORES: Final = 2
-"""Scores, and what softmax makes of them."""
+SCORES: Final = 3
+"""Scores, what softmax makes of them, and what the arena keeps of the trial with one lane."""
 
 MAPS: Final = 4
 """Feature maps of a layer: its input, output, and two between."""
