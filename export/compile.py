@@ -203,8 +203,8 @@ def _checkpoint_source(path: Path, card: Card | None, options: CompileOptions) -
     from denoisert.export.sources.diffusers.original.checkpoint import Checkpoint
     from denoisert.export.sources.diffusers.source import DiffusersFolder
 
-    checkpoint, folder = Checkpoint(path), options.config
-    if folder is None or not folder.is_dir():
+    checkpoint, folder = Checkpoint(path), Path(options.config or "")
+    if not folder.is_dir():
         raise InvalidInput(
             f"--config {folder} is no folder. Give a local one with {INDEX_NAME}, configurations "
             f"and tokenizers of the model of {path.name}, as diffusers saves them."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class CompileOptions:
     sizes: tuple[tuple[int, int], ...] = ()
     tile: tuple[int, int] | None = None
     loras: tuple[Lora, ...] = ()
-    config: Path | None = None
+    config: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.targets if name not in TARGETS]

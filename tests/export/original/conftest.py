@@ -45,7 +45,7 @@ def source(once):
 
     def of(path, config):
         folder = config if isinstance(config, Path) else family_folder(once, config)
-        return find_source(path, None, CompileOptions(config=folder))
+        return find_source(path, None, CompileOptions(config=str(folder)))
 
     return of
 
