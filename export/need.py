@@ -97,7 +97,7 @@ def check_room(need: Need, room: Room) -> None:
     if memory > 0:
         lines.append(
             f"Make {_gib(memory)} more memory free: end other programs, raise that bound, choose "
-            "a smaller --size, or compile on a larger machine; the bundle runs here all the same."
+            "a smaller --size, or compile on a larger machine."
         )
     if disk > 0:
         lines.append(f"Free {_gib(disk)} more disk, or write the bundle elsewhere.")
