@@ -90,8 +90,9 @@ def find_affine(vae: Component) -> tuple[float, float]:
     """
     if vae.config.get("latents_mean") or vae.config.get("latents_std"):
         raise ExportError(
-            "vae has latents_mean or latents_std, statistics of each channel, which pipelines of "
-            "this kind ignore; remove them from its configuration, or scale the weights."
+            "vae has latents_mean or latents_std, statistics of each channel, which are not "
+            "compiled: pipelines of SDXL use them, all others here ignore them. Put them into the "
+            "weights of vae for SDXL, or remove them from its configuration for the others."
         )
     found = (
         vae.config.get("scaling_factor", kind_of(vae).scale),

@@ -43,6 +43,15 @@ def classes(library: str, *names: str, former: Mapping[str, str] | None = None) 
     return {name: Class(library, today) for name, today in known.items()}
 
 
+def image_processors(name: str) -> tuple[str, ...]:
+    """Names of an image processor: transformers saves which of its forms was installed.
+
+    Args:
+        name: of its class.
+    """
+    return name, f"{name}Fast", f"{name}Pil"
+
+
 SCHEDULERS: Final = classes(
     DIFFUSERS,
     "DDIMParallelScheduler",
@@ -75,7 +84,9 @@ T5_TOKENIZERS: Final = classes(TRANSFORMERS, "T5Tokenizer", "T5TokenizerFast")
 AUTOENCODERS: Final = classes(DIFFUSERS, "AutoencoderKL", "AutoencoderTiny")
 
 LEFT_OUT: Final[Mapping[str, Classes]] = {
-    "feature_extractor": classes(TRANSFORMERS, "CLIPFeatureExtractor", "CLIPImageProcessor"),
+    "feature_extractor": classes(
+        TRANSFORMERS, "CLIPFeatureExtractor", *image_processors("CLIPImageProcessor")
+    ),
     "image_encoder": classes(TRANSFORMERS, "CLIPVisionModelWithProjection"),
     "safety_checker": classes("stable_diffusion", "StableDiffusionSafetyChecker"),
 }

@@ -34,6 +34,7 @@ from denoisert.export.families.roster import (
     TRANSFORMERS,
     Roster,
     classes,
+    image_processors,
 )
 from denoisert.export.families.sizes import Sizes, find_sizes
 from denoisert.export.families.t5 import LENGTHS, t5_encoder, t5_width, text_graphs
@@ -91,7 +92,7 @@ ROSTER: Final = Roster(
     },
     optional={T5: T5_TEXT, TOKENIZER: T5_TOKENIZERS},
     left_out={
-        "feature_extractor": classes(TRANSFORMERS, "SiglipImageProcessor"),
+        "feature_extractor": classes(TRANSFORMERS, *image_processors("SiglipImageProcessor")),
         "image_encoder": classes(TRANSFORMERS, "SiglipVisionModel"),
     },
 )

@@ -85,6 +85,8 @@ def check_shapes(file: LoraFile, layer: Layer, places: tuple[Place, ...], site: 
     is_matrix = min(len(down), len(up), 4 if mid is None else len(mid)) >= 2 and rank > 0
     if not is_matrix or up[:2] != expected_up or down[1] != weight[1]:
         _refuse(file, layer, site, places, f"({rank}, {weight[1]}) and {expected_up}")
+    if mid is None and _plain(up[2:]):
+        _refuse(file, layer, site, places, f"the kernel of {weight[2:] or '1x1'} in {layer.down!a}")
     if mid is not None and (len(mid) != 4 or mid[1] != rank or _plain((*down[2:], *up[2:]))):
         _refuse(file, layer, site, places, f"a kernel ({up[1]}, {rank}, ...) in {layer.mid!a}")
     if _plain(kernel) != _plain(weight[2:]):

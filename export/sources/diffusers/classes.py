@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from denoisert.export.families.table import PIPELINES
+from denoisert.export.sources.diffusers.families import UNREAD
 from denoisert.export.sources.diffusers.foreign import shown
 from denoisert.runtime.errors import ExportError
 
@@ -74,9 +75,11 @@ def find_class(pipeline: str, component: str, pair: list[Any]) -> Named | None:
     found = known.get(class_name) if isinstance(class_name, str) else None
     if found is None or found.library != library:
         pairs = ", ".join(f"[{each.library}, {name}]" for name, each in known.items())
+        why = f" ({UNREAD[class_name]})" if class_name in UNREAD else ""
         raise ExportError(
-            f"component {component} asks for {shown(pair)}, which is not in the table of classes "
-            f"that are read: {pairs}. Nothing was imported for it. Save the model with one of them."
+            f"component {component} asks for {shown(pair)}{why}, which is not in the table of "
+            f"classes that are read: {pairs}. Nothing was imported for it. Save the model with one "
+            "of them."
         )
     return Named(found.library, found.name, class_name, is_compiled)
 

@@ -84,6 +84,21 @@ def test_what_is_left_out_is_known_and_not_compiled():
     assert not found.is_compiled
 
 
+@pytest.mark.parametrize("pipeline", ["StableDiffusionPipeline", "StableDiffusion3Pipeline"])
+def test_image_processors_are_left_out_as_whatever_form_was_installed(pipeline):
+    kind = "Siglip" if "3" in pipeline else "CLIP"
+    saved = {type(getattr(transformers, f"{kind}ImageProcessor")()).__name__}
+    for name in saved | {f"{kind}ImageProcessor{form}" for form in ("", "Fast", "Pil")}:
+        found = find_class(pipeline, "feature_extractor", ["transformers", name])
+        assert found is not None
+        assert not found.is_compiled
+
+
+def test_a_scheduler_without_a_table_is_refused_with_the_reason():
+    with pytest.raises(ExportError, match=r"\(its network takes the state inside EDM's scaling\)"):
+        find_class("StableDiffusionXLPipeline", "scheduler", ["diffusers", "EDMEulerScheduler"])
+
+
 def test_a_pipeline_must_be_text():
     assert check_pipeline("DiTPipeline") == "DiTPipeline"
     for value in (None, 1, ["DiTPipeline"], {"a": 1}, "ditpipeline"):

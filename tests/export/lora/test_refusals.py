@@ -107,6 +107,13 @@ def test_matrices_that_do_not_go_together(
     assert expected in refused({**layer(), **tensors})
 
 
+def test_a_kernel_in_the_second_matrix(refused: Callable[..., str]) -> None:
+    stem = "lora_unet_mid_block_resnets_0_conv1"
+    down, up = torch.ones(2, 64, 1, 1), torch.ones(64, 2, 3, 3)
+    text = refused({f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up})
+    assert f"the kernel of (3, 3) in '{stem}.lora_down.weight'" in text
+
+
 @pytest.mark.parametrize(
     "alpha",
     [torch.tensor(0.0), torch.tensor(-1.0), torch.tensor(torch.inf), torch.ones(2),
