@@ -107,16 +107,14 @@ def find_source(
     if (path / INDEX_NAME).is_file():
         return _diffusers_source(path, card, chosen)
     refuse_pickle(path)
-    refuse_lone(path)
-    _refuse_choices(chosen)
-    if path.is_dir():
-        return ZooFolder(path, card)
-    if not path.is_file():
+    if not path.exists():
         raise InvalidInput(
             f"there is no model {os.fspath(model)!r}. Give the folder of a model, an ONNX file, or "
             f"one of {', '.join(zoo_names())}."
         )
-    return _onnx_source(path, card)
+    refuse_lone(path)
+    _refuse_choices(chosen)
+    return ZooFolder(path, card) if path.is_dir() else _onnx_source(path, card)
 
 
 class _Task:

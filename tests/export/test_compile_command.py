@@ -110,6 +110,7 @@ def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
     ("words", "code", "message"),
     [
         (("absent",), 2, "there is no model 'absent'"),
+        (("absent", "--size", "32"), 2, "there is no model 'absent'"),
         (("digits", "--card", "absent.json"), 2, "no card can be read"),
         (("digits", "--target", "abacus"), 2, "invalid choice"),
         (("digits", "--size", "16 by 16"), 2, "is no size; write 64x64 or 64"),
