@@ -7,7 +7,7 @@ HARDWARE := not gpu and not multigpu and not tensorrt
 WORKERS := -n 2 --dist worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow check bench gpu mutants catalogue
+.PHONY: demo test test-slow check bench gpu mutants catalogue models
 .DEFAULT_GOAL := test
 
 # torch by its bare pin takes the CPU build that the tests use; any other way of asking pulls CUDA.
@@ -48,3 +48,6 @@ mutants: $(STAMP)
 
 catalogue: $(STAMP)
 	$(BIN)/python -m tests.catalogue
+
+models: $(STAMP)
+	$(BIN)/python -m tests.export.families.page
