@@ -48,7 +48,7 @@ from denoisert.export.families.text import (
 )
 from denoisert.export.sources.diffusers.component import Component
 from denoisert.export.sources.diffusers.foreign import shown
-from denoisert.export.sources.diffusers.scheduler import FEW_STEPS, Sampling, read_scheduler
+from denoisert.export.sources.diffusers.scheduler import Sampling, read_scheduler
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.condition import ConditionInput, Source, TextEncoder
 from denoisert.runtime.bundle.measure import Measure, Quantity
@@ -112,11 +112,9 @@ class StableDiffusionXL:
     def sampling(self, material: Material) -> Sampling:
         """The folder's scheduler; few steps without guidance where it is a student's."""
         scheduler = material.parts["scheduler"]
-        is_student = _is_student(scheduler)
         own = INPAINTING_GUIDANCE if material.folder.class_name == INPAINTING else GUIDANCE
-        guidance = guidance_of(material.readme, 1.0 if is_student else scale_of(material, own))
-        found = read_scheduler(scheduler.class_name, scheduler.config, guidance)
-        return _few_steps(material, found) if is_student else noted(material, found)
+        guidance = guidance_of(material.readme, scale_of(material, own))
+        return noted(material, read_scheduler(scheduler.class_name, scheduler.config, guidance))
 
     def card(self, material: Material, sampling: Sampling) -> Card:
         """Text, a pooled state, sizes, for some a mask and a picture in; one prediction out."""
@@ -176,29 +174,6 @@ def _denoiser(material: Material) -> Callable[[nn.Module], nn.Module]:
     if FIRST in parts:
         return TwoTextsRepainter if is_shown else TwoTextsDenoiser
     return OneTextRepainter if is_shown else OneTextDenoiser
-
-
-def _is_student(scheduler: Component) -> bool:
-    """Whether a scheduler begins at the last time of a noise prediction, as those of Turbo do.
-
-    Networks that predict v and begin there were trained to: their schedules end in pure noise.
-    """
-    config = scheduler.config
-    is_noise = config.get("prediction_type", "epsilon") == "epsilon"
-    return config.get("timestep_spacing") == "trailing" and is_noise
-
-
-def _few_steps(material: Material, found: Sampling) -> Sampling:
-    """The sampler of a student, with a note where nothing but the scheduler says that it is one."""
-    few = replace(found, recommended=replace(found.recommended, steps=FEW_STEPS))
-    if material.readme.steps is not None and material.readme.guidance_scale is not None:
-        return few
-    note = (
-        "the scheduler's times are trailing, as those of few-step students (Turbo, Lightning) are: "
-        f"what README.md does not say is {FEW_STEPS} steps and no guidance. Write guidance_scale "
-        "and num_inference_steps into its front matter if the model wants others."
-    )
-    return replace(few, notes=(*found.notes, note))
 
 
 def _encoders(parts: Mapping[str, Component]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from denoisert.export.families.autoencoder import find_affine
 from denoisert.export.sources.diffusers.component import Component
 from denoisert.export.sources.diffusers.folder import read_folder
-from denoisert.export.sources.diffusers.networks import build_network
+from denoisert.export.sources.diffusers.keys import check_keys
+from denoisert.export.sources.diffusers.networks import build_network, build_skeleton
 from denoisert.export.sources.diffusers.stored import Files
 from denoisert.export.sources.diffusers.weights import find_weights
 from denoisert.runtime.errors import ExportError
@@ -110,6 +112,25 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(folder: Path) -> None:
     configure(folder, "text_encoder", vocab_size=2**40)
     with pytest.raises(ExportError, match="text_encoder"):
         built(folder, "text_encoder")
+
+
+def test_settings_of_earlier_classes_are_left_out_in_silence() -> None:
+    """`check_keys` has said what is wrong with them; diffusers warns of what is not."""
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    former = {"only_cross_attention": False, "cross_attention_dim": None, "num_layers": 1}
+    kind = "DiTTransformer2DModel"
+    component = Component("transformer", "diffusers", kind, Path("transformer"), former)
+    logger = logging.getLogger("diffusers.configuration_utils")
+    logger.addHandler(handler)
+    try:
+        network = build_skeleton(component)
+        check_keys(component, network)
+    finally:
+        logger.removeHandler(handler)
+    assert len(network.transformer_blocks) == 1  # type: ignore[arg-type]
+    assert said == []
 
 
 def affine(**config: object) -> tuple[float, float]:

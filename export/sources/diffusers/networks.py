@@ -5,6 +5,7 @@ Nothing that the folder names is imported: the classes stand here.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -36,9 +37,6 @@ CONFIGURATIONS: Final[Mapping[str, str]] = {
     "T5EncoderModel": "T5Config",
 }
 """Class of transformers -> class of its configuration."""
-
-WRITTEN: Final[Mapping[str, tuple[str, ...]]] = {"AutoencoderTiny": ("block_out_channels",)}
-"""Keys that a class of diffusers writes into its configuration and does not take from it."""
 
 REFUSALS: Final = (
     *(AttributeError, KeyError, RuntimeError, TypeError, ValueError, ZeroDivisionError),
@@ -127,11 +125,7 @@ def _transformers(class_name: str, config: dict[str, Any]) -> nn.Module:
 def _diffusers(class_name: str, config: dict[str, Any]) -> nn.Module:
     import diffusers
 
-    written = WRITTEN.get(class_name, ())
-    known = {
-        name: value
-        for name, value in config.items()
-        if not name.startswith("_") and name not in written
-    }
-    network: nn.Module = getattr(diffusers, class_name).from_config(known)
+    kind = getattr(diffusers, class_name)
+    taken = inspect.signature(kind.__init__).parameters.keys() & config.keys()
+    network: nn.Module = kind.from_config({key: config[key] for key in taken})  # warns of others
     return network

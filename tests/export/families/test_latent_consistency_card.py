@@ -18,8 +18,8 @@ from denoisert.export.sources.diffusers.tokens import Tokens
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.errors import ExportError
 from denoisert.runtime.sampling.guidance import CFG, EmbeddedGuidance, Unguided
-from denoisert.runtime.sampling.schedules import Distilled, ScaledLinear
-from denoisert.runtime.sampling.solvers import LCM, TCD
+from denoisert.runtime.sampling.schedules import Distilled, ScaledLinear, Trailing
+from denoisert.runtime.sampling.solvers import LCM, TCD, Euler
 
 PIPELINE = "LatentConsistencyModelPipeline"
 TOKENS = Tokens(b"{}", length=77, size=49408, start=(49406,), end=(49407,), pad=49407)
@@ -108,3 +108,21 @@ def test_a_student_without_an_input_for_the_scale(kind: str, solver: object) -> 
     said = material(Readme(guidance_scale=1.5), **plain)
     assert card_of(said, StableDiffusion()).sampler.guidance == CFG(1.5)
     assert StableDiffusion().sampling(said).notes == StableDiffusion().sampling(given).notes[:-1]
+
+
+def test_a_student_whose_scheduler_begins_at_the_last_time() -> None:
+    """stabilityai/sd-turbo."""
+    scheduler = {"timestep_spacing": "trailing", "prediction_type": "epsilon"}
+    turbo = {
+        "unet": {"time_cond_proj_dim": None},
+        "scheduler": scheduler,
+        "kinds": {"scheduler": "EulerDiscreteScheduler"},
+    }
+    given = material(**turbo)
+    advice = card_of(given, StableDiffusion()).sampler
+    assert (advice.solver, advice.spacing) == (Euler(), Trailing())
+    assert (advice.steps, advice.guidance) == (4, Unguided())
+    assert "few-step students (Turbo" in StableDiffusion().sampling(given).notes[-1]
+    scheduler["prediction_type"] = "v_prediction"
+    advice = card_of(material(**turbo), StableDiffusion()).sampler
+    assert (advice.steps, advice.guidance) == (25, CFG(7.5))
