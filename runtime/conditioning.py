@@ -246,8 +246,8 @@ def _unasked(condition: Condition, count: int) -> Iterator[str]:
     """A note for a negative condition where the guidance has no uncond branch."""
     if count == 1 and condition.negative is not None:
         yield (
-            "the negative condition is not used, for nothing guides away from it: choose a "
-            "guidance scale above 1"
+            "the negative condition is not used, for no second branch runs: guide with a scale "
+            "above 1, or beside a scale that the network is told with one of its own (--beside)"
         )
 
 

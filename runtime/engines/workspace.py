@@ -2,8 +2,8 @@
 
 The torch engine plans a graph from shapes alone. ONNX Runtime does not say what its arena will
 hold; it is modelled by torch's plan of the same graph, and the scores of attention, which it writes
-out, before and after softmax. Measured with a UNet of 860 M parameters at 64x64, two
-lanes: 2.3 GiB for 2.2 GiB that are modelled.
+out, before and after softmax. Measured with a network of 860 M parameters at 64x64, two lanes:
+2.3 GiB for 2.2 GiB that are modelled.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ def test_a_negative_prompt_that_nothing_is_guided_by_is_noted() -> None:
     plan = told((TOLD,), Condition("red", negative="green"), 1)
     assert len(plan.lanes) == 1
     assert plan.notes == (
-        "the negative condition is not used, for nothing guides away from it: choose a guidance "
-        "scale above 1",
+        "the negative condition is not used, for no second branch runs: guide with a scale above "
+        "1, or beside a scale that the network is told with one of its own (--beside)",
     )
     assert told((TOLD,), Condition("red"), 1).notes == ()
 
