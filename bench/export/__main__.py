@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.case import Setting, Size
-from bench.export.cases import DEPTHS, MODELS, REFUSED, SHALLOW, WHOLE
+from bench.export import release
+from bench.export.cases import DEPTHS, MODELS, REFUSED, RELEASED, SHALLOW, WHOLE
 from bench.export.guard import refused
 from bench.export.record import extended, figures, measured
 from bench.run import BUNDLE, ROOT, here, slug
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: the command line without its first word; None takes the process's own.
     """
     parser = argparse.ArgumentParser(prog="python -m bench.export", description=__doc__)
-    known = [*WHOLE, *SHALLOW, GUARD]
+    known = [*WHOLE, *SHALLOW, *RELEASED, GUARD]
     parser.add_argument("models", nargs="*", choices=[*known, []], help=", ".join(known))
     parser.add_argument("--out", type=Path, help="file of JSON lines to append to")
     parser.add_argument("--folder", type=Path, help="where models and bundles are kept meanwhile")
@@ -54,6 +55,9 @@ def records(name: str, setting: Setting, folder: Path | None) -> list[Record]:
     """Export a model, or its depths and what follows from them for the whole."""
     if name == GUARD:
         return list(refused(REFUSED, setting, folder))
+    if name in RELEASED:
+        told = exported(name, folder, "bench.export.release")
+        return list(release.records(f"export/release {RELEASED[name].title}", told, setting))
     if name in WHOLE:
         return [measured(WHOLE[name], exported(name, folder), setting)]
     found, depths = [], {}
@@ -65,12 +69,19 @@ def records(name: str, setting: Setting, folder: Path | None) -> list[Record]:
     return [*found, extended(title, DEPTHS[name], depths, setting)]
 
 
-def exported(name: str, folder: Path | None) -> dict[str, Any]:
-    """Write one model and compile it, each in a process of its own."""
+def exported(name: str, folder: Path | None, last: str = "") -> dict[str, Any]:
+    """Write one model and compile it, each in a process of its own.
+
+    Args:
+        name: of the model.
+        folder: where it is kept meanwhile.
+        last: a module that is run with the bundle, whose figures count then.
+    """
     with tempfile.TemporaryDirectory(dir=folder) as place:
         source, out = Path(place, name), Path(place, f"{name}.bundle")
         _run("bench.export.folder", name, source)
-        return dict(json.loads(_run("bench.export.child", source, out, MODELS[name].size)))
+        told = _run("bench.export.child", source, out, MODELS[name].size)
+        return dict(json.loads(_run(last, out) if last else told))
 
 
 def _run(module: str, *words: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.export.models import Model, dit_xl2, flux, flux_whole, sd15, sdxl
+from bench.export.models import Model, clip_l, dit_xl2, flux, flux_whole, sd15, sdxl
 
 WHOLE: dict[str, Model] = {"sd15": sd15(), "dit": dit_xl2()}
 """Every layer."""
@@ -16,11 +16,18 @@ SHALLOW: dict[str, dict[tuple[int, ...], Model]] = {
 DEPTHS: dict[str, tuple[int, ...]] = {"sdxl": (10,), "flux": (19, 38)}
 """Model -> its own depths."""
 
-MODELS: dict[str, Model] = WHOLE | {
-    "-".join([name, *map(str, depths)]): model
-    for name, models in SHALLOW.items()
-    for depths, model in models.items()
-}
+RELEASED: dict[str, Model] = {"clip": clip_l()}
+"""Those whose text encoder comes and goes."""
+
+MODELS: dict[str, Model] = (
+    WHOLE
+    | RELEASED
+    | {
+        "-".join([name, *map(str, depths)]): model
+        for name, models in SHALLOW.items()
+        for depths, model in models.items()
+    }
+)
 
 REFUSED: Model = flux_whole()
 """What a machine with less than 60 GB cannot compile."""

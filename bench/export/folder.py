@@ -24,7 +24,7 @@ def write(model: Model, folder: Path) -> None:
         for parameter in network.parameters():
             if not parameter.any():
                 parameter.normal_(std=STD)
-    rest = beside(model.pipeline)
+    rest = beside(model.pipeline, **model.text)
     name = "unet" if model.network.startswith("UNet") else "transformer"
     pipeline = getattr(diffusers, model.pipeline)(**rest, **{name: network})
     pipeline.save_pretrained(folder)

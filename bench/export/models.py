@@ -6,7 +6,7 @@ Beside the network a folder has the smallest text encoders and autoencoder that 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 SD15: Mapping[str, Any] = {
@@ -36,6 +36,12 @@ SDXL: Mapping[str, Any] = {
     "addition_time_embed_dim": 256,
     "projection_class_embeddings_input_dim": 2816,
 }
+CLIP_L: Mapping[str, Any] = {
+    "vocab_size": 49408,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+}
 FLUX: Mapping[str, Any] = {
     "patch_size": 1,
     "in_channels": 64,
@@ -57,6 +63,7 @@ class Model:
         network: of diffusers, likewise.
         config: of the network.
         size: edge of a picture in pixels.
+        text: fields of its only text encoder's configuration.
     """
 
     title: str
@@ -64,12 +71,20 @@ class Model:
     network: str
     config: Mapping[str, Any]
     size: int
+    text: Mapping[str, Any] = field(default_factory=dict)
 
 
 def sd15() -> Model:
     """Stable Diffusion 1.5's UNet, 860 M parameters."""
     pipeline, network = "StableDiffusionPipeline", "UNet2DConditionModel"
     return Model("SD1.5 UNet", pipeline, network, SD15, 512)
+
+
+def clip_l() -> Model:
+    """A small network beside CLIP-L, which is what Stable Diffusion 1's text encoder is."""
+    pipeline, network = "StableDiffusionPipeline", "UNet2DConditionModel"
+    small = SD15 | {"block_out_channels": (32, 32, 32, 32), "layers_per_block": 1}
+    return Model("CLIP-L", pipeline, network, small, 128, CLIP_L)
 
 
 def dit_xl2() -> Model:

@@ -18,11 +18,12 @@ TEXT_PIECES = 4
 HUGE = 4096  # width of T5's states
 
 
-def beside(pipeline: str) -> dict[str, Any]:
+def beside(pipeline: str, **text: Any) -> dict[str, Any]:  # noqa: ANN401
     """Every component of a pipeline but its network.
 
     Args:
         pipeline: name of its class.
+        text: fields of the only text encoder's configuration.
     """
     if pipeline == "DiTPipeline":
         return {"vae": autoencoder(4), "scheduler": diffusers.DDIMScheduler()}
@@ -30,7 +31,7 @@ def beside(pipeline: str) -> dict[str, Any]:
         return {
             "vae": autoencoder(4),
             "scheduler": diffusers.DDIMScheduler(),
-            "text_encoder": clip(768),
+            "text_encoder": clip(768, **text),
             "tokenizer": clip_tokenizer(),
             **dict.fromkeys(("safety_checker", "feature_extractor")),
             "requires_safety_checker": False,
@@ -65,9 +66,9 @@ def autoencoder(channels: int, **changes: Any) -> nn.Module:  # noqa: ANN401
     )
 
 
-def clip(width: int) -> nn.Module:
-    """A CLIP text encoder of two layers."""
-    return transformers.CLIPTextModel(_clip(width))
+def clip(width: int, **changes: Any) -> nn.Module:  # noqa: ANN401
+    """A CLIP text encoder, of two layers unless told otherwise."""
+    return transformers.CLIPTextModel(_clip(width, **changes))
 
 
 def projected(width: int) -> nn.Module:
@@ -76,15 +77,15 @@ def projected(width: int) -> nn.Module:
 
 
 def _clip(width: int, **changes: Any) -> transformers.CLIPTextConfig:  # noqa: ANN401
-    return transformers.CLIPTextConfig(
-        vocab_size=len(clip_tokenizer()),
-        hidden_size=width,
-        intermediate_size=width,
-        num_hidden_layers=2,
-        num_attention_heads=8,
-        max_position_embeddings=TOKENS,
-        **changes,
-    )
+    fields = {
+        "vocab_size": len(clip_tokenizer()),
+        "hidden_size": width,
+        "intermediate_size": width,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 8,
+        "max_position_embeddings": TOKENS,
+    }
+    return transformers.CLIPTextConfig(**fields | changes)
 
 
 def clip_tokenizer() -> transformers.CLIPTokenizer:

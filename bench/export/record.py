@@ -29,7 +29,7 @@ def figures(found: Mapping[str, Any]) -> dict[str, float]:
     return {
         "export_s": sum(seconds[phase] for phase in TRACED),
         "check_s": sum(seconds[phase] for phase in CHECKED),
-        "cpu_s": found["cpu_s"],
+        **{name: found[name] for name in ("cpu_s",) if name in found},
         "weights_gib": found["weight_bytes"] / GIB,
         "peak_anonymous_gib": found["anonymous_bytes"] / GIB,
         "peak_resident_gib": found["peak_bytes"] / GIB,
