@@ -92,6 +92,17 @@ def test_another_text_encoder_leaves_the_network_s_files_as_they_are(
     assert difference(*results) > 1e-3
 
 
+@pytest.mark.paper(45)
+def test_a_ddpm_folder_is_compiled_and_runs_as_its_pipeline(once):
+    name = "ddpm"
+    request = FAMILIES[name].request()
+    with Runtime.open(family_bundle(once, name), threads=1) as runtime:
+        found = runtime.generate(request)
+        again = runtime.generate(replace(request, seed=4))
+    assert_equal(found, FAMILIES[name].pictures(family_folder(once, name), request))
+    assert difference(found, again) > 0.01
+
+
 @pytest.mark.paper(59)
 @pytest.mark.parametrize("told", [0, 1])
 def test_adm_s_unet_is_compiled_with_its_learned_variance(told, once):

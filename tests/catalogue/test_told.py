@@ -7,6 +7,7 @@ import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 from torch import Tensor, nn
 
+from denoisert.kernels.philox import reference as philox
 from denoisert.runtime import CFG, Condition, Request, Runtime
 from denoisert.runtime.bundle.condition import ConditionInput, Source
 from denoisert.runtime.bundle.open import Bundle
@@ -212,6 +213,26 @@ def test_a_representation_is_drawn_mixed_and_always_gives_its_picture(tmp_path):
     np.testing.assert_array_equal(again, ends[0])
     apart = np.abs(ends[0] - ends[1]).max()
     assert max(np.abs(half - end).max() for end in ends) < apart
+
+
+@pytest.mark.paper(24)
+def test_a_network_is_told_the_length_of_its_steps(tmp_path):
+    """The loop x - F(x, t, log2 N) / N beside any power of two; other counts are refused."""
+    module = drawn(told.StepTold)
+    path = compile_told(module, tmp_path, [], trained=told.FLOW, scalars=("size",))
+    with Runtime.open(path) as runtime:
+        found = {n: runtime.generate(Request(seed=3, steps=n)).flat[0] for n in (1, 2, 8)}
+        with pytest.raises(InvalidInput, match=r"1, 2, 4, 8"):
+            runtime.plan(Request(steps=6))
+    for level, (count, latent) in zip((0, 1, 3), found.items(), strict=True):
+        x = philox.normals(3, draw=0, image=0, count=latent.size)
+        for step in range(count):
+            given = torch.from_numpy(x.reshape(1, *SHAPE).astype(np.float32))
+            numbers = torch.tensor([1.0 - step / count]), torch.tensor([float(level)])
+            x = x - module(given, *numbers).double().numpy().ravel() / count
+        assert np.abs(latent - x).max() <= CLOSE * np.abs(x).max()
+        wrong = module(given, numbers[0], numbers[1] + 1) - module(given, *numbers)
+        assert wrong.abs().max() > 1e-2
 
 
 @pytest.mark.paper(104)

@@ -16,10 +16,9 @@ from denoisert.runtime.bundle.card import (
     Training,
 )
 from denoisert.runtime.layout import Part, StateLayout
-from denoisert.runtime.sampling.guidance import CFG
 from denoisert.runtime.sampling.parametrisation import Parametrisation
-from denoisert.runtime.sampling.schedules import Linear, Trailing
-from denoisert.runtime.sampling.solvers import DDIM
+from denoisert.runtime.sampling.schedules import Flow, Linear, Trailing
+from denoisert.runtime.sampling.solvers import DDIM, Shortcut
 
 CHANNELS, SIDE, WIDTH, STEPS = 2, 4, 16, 4
 SHAPE = (CHANNELS, SIDE, SIDE)
@@ -131,6 +130,17 @@ class Represented(Told):
         return self.answer(latent, clock(time) + representation)
 
 
+class StepTold(Told):
+    """Row 24: a velocity that depends on how long the step is that it is for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = nn.Linear(1, WIDTH)
+
+    def forward(self, latent: Tensor, time: Tensor, size: Tensor) -> Tensor:
+        return self.answer(latent, clock(1000 * time) + self.size(size[:, None]))
+
+
 class TwoNetworks(nn.Module):
     """Row 104: a network of classes, and another one that is asked without."""
 
@@ -151,18 +161,23 @@ def drawn(make, seed=0):
         return make().eval().requires_grad_(False)
 
 
-def compile_told(module, folder, conditions, shape=SHAPE, guidance=CFG(1.0)):  # noqa: B008
-    """The bundle of a network that predicts eps on linear betas."""
+NOISE = Training(Parametrisation.EPS, Linear()), Recommended(DDIM(), Trailing(), STEPS)
+FLOW = Training(Parametrisation.FLOW, Flow()), Recommended(Shortcut(), Trailing(), STEPS)
+
+
+def compile_told(module, folder, conditions, shape=SHAPE, *, trained=NOISE, scalars=()):
+    """The bundle of a network that predicts eps on linear betas, or as `trained` says."""
+    training, sampler = trained
     card = Card(
         name="told",
         licence="CC0-1.0",
-        training=Training(Parametrisation.EPS, Linear()),
+        training=training,
         layout=StateLayout((Part("latent", shape),)),
         conditions=tuple(conditions),
         network=Network(
-            "time", TimeShape.LANES, "float32", ((OutputSlice("eps", 0, shape[0], 0),),), ()
+            "time", TimeShape.LANES, "float32", ((OutputSlice("eps", 0, shape[0], 0),),), scalars
         ),
-        sampler=Recommended(DDIM(), Trailing(), STEPS, guidance),
+        sampler=sampler,
     )
     compile_bundle(module, folder / "told.bundle", card=card)
     return folder / "told.bundle"
