@@ -30,6 +30,7 @@ from denoisert.export.targets.onnxruntime import OnnxRuntime
 from denoisert.export.targets.session import open_graph
 from denoisert.export.targets.target import Built, Target
 from denoisert.runtime.bundle.manifest import EngineEntry, GraphEntry
+from denoisert.runtime.engines.heap import trim
 from denoisert.runtime.errors import InvalidInput
 
 BUILDERS: Final[Mapping[str, Target]] = {"onnxruntime": OnnxRuntime()}
@@ -146,7 +147,7 @@ class Build:
 
     def _store(self, parts: Iterator[Component], draft: Draft) -> Stored | None:
         """Read the next part, write its graph and weights, ask it for answers and let it go."""
-        gc.collect()  # a traced module hangs in cycles, and its weights with it
+        _give_back()
         with self.phase("load"):
             component = next(parts, None)
         if component is None:
@@ -162,7 +163,7 @@ class Build:
 
     def _build(self, stored: Stored, draft: Draft) -> dict[str, GraphEntry]:
         """Target -> engine of a part; all graphs give the source's answers."""
-        gc.collect()
+        _give_back()
         names, weights = self.options.targets, stored.entry.weights
         with self.phase("engines"):
             built = {
@@ -189,6 +190,7 @@ class Build:
         signature, ports = stored.signature, stored.entry.inputs
         dead = tuple(find_dead_inputs(signature, ports, graph, np.random.default_rng()))
         del graph
+        _give_back()
         for target, engine in engines.items():
             figures += measure(stored.name, target, stored.trials, engine.open())
         self.parity += tuple(figures)
@@ -208,6 +210,12 @@ class Build:
         """Add notes; those on another graph than the denoiser say which one they mean."""
         where = "" if component == DENOISER else f"{component}: "
         self.notes += tuple(f"{where}{note}" for note in notes)
+
+
+def _give_back() -> None:
+    """Free what is not needed any more: a traced module hangs in cycles, its weights with it."""
+    gc.collect()
+    trim()
 
 
 def _name(component: Component) -> str:

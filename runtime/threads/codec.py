@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.codec.coder import Coder
 from denoisert.runtime.components import Components
+from denoisert.runtime.engines.heap import trim
 from denoisert.runtime.engines.resident import Resident, memory_counts
 from denoisert.runtime.errors import DenoiseRTError
 from denoisert.runtime.phase import Phase
@@ -124,6 +125,7 @@ class Codec(Worker):
             self._components.forget(phase)
             for resident in self._residents(phase):
                 resident.release()
+            trim()
 
     def release(self) -> None:
         """Close the engines."""

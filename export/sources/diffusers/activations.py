@@ -11,13 +11,11 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any, Final
 
+from denoisert.export.graph.signature import FEW, LARGE_STATE, MORE
 from denoisert.export.sources.diffusers.component import Component
 from denoisert.runtime.bundle.card import Card
 
 FLOAT_BYTES: Final = 4
-LANES: Final = 2
-"""Most lanes that are compared where a lane is large."""
-
 SCORES: Final = 3
 """Scores, what softmax makes of them, and what the arena keeps of the trial with one lane."""
 
@@ -38,16 +36,26 @@ def activation_bytes(component: Component, card: Card) -> int:
         component: a network.
         card: the sizes of latents and prompts.
     """
-    config = component.config
+    config, lanes = component.config, max(_compared(component, card))
     if "block_out_channels" in config:
-        return LANES * FLOAT_BYTES * _convolutions(config, _positions(component, card))
-    return LANES * FLOAT_BYTES * _tokens(config, component, card)
+        return lanes * FLOAT_BYTES * _convolutions(config, _positions(component, card))
+    return lanes * FLOAT_BYTES * _tokens(config, component, card)
+
+
+def _compared(component: Component, card: Card) -> tuple[int, ...]:
+    """Numbers of lanes on which its graph is compared with it."""
+    is_large = card.layout.elements > LARGE_STATE or _is_codec(component)
+    return FEW if is_large and component.library == "diffusers" else MORE
+
+
+def _is_codec(component: Component) -> bool:
+    return component.class_name.startswith("Autoencoder")
 
 
 def _positions(component: Component, card: Card) -> int:
     """Of the first and largest feature map: pixels of a tile, or positions of the latent."""
     coder = card.autoencoder
-    if component.class_name.startswith("Autoencoder") and coder is not None:
+    if _is_codec(component) and coder is not None:
         return prod(coder.tile) * coder.factor**2
     return max(prod(layout.parts[0].shape[1:]) for layout in card.layouts)
 
