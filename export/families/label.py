@@ -28,6 +28,8 @@ def label_condition(folder: Folder, denoiser: Component, *, key: str) -> Conditi
 
 def _names(names: Mapping[str, Any], classes: int) -> list[str]:
     """Names of all classes by number, or nothing where one is missing or not a text."""
+    if len(names) < classes:  # which may be absurdly many
+        return []
     found = [names.get(str(number)) for number in range(classes)]
     texts = [name for name in found if isinstance(name, str) and name]
     return texts if len(texts) == classes else []

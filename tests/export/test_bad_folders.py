@@ -130,6 +130,24 @@ def test_weights_of_other_shapes_than_the_configuration_says(
     refused(folder, component, *pieces, remedy)
 
 
+@pytest.mark.parametrize(
+    ("component", "entries"),
+    [
+        ("unet", {"layers_per_block": 2**31}),
+        ("vae", {"layers_per_block": 10**12}),
+        ("text_encoder", {"num_hidden_layers": 2**40}),
+        ("unet", {"transformer_layers_per_block": [1, [1, 10**9]]}),
+    ],
+)
+def test_more_layers_than_a_machine_has_room_for(
+    folder: Path, component: str, entries: dict[str, object]
+) -> None:
+    edit(folder / component / "config.json", **entries)
+    ((key, value),) = entries.items()
+    asked = f"the configuration of {component} has {key} = {value}, and its weights have "
+    refused(folder, asked, " tensors in all. Use the configuration that the model was saved with.")
+
+
 def test_a_file_of_another_component(folder: Path) -> None:
     shutil.copy(folder / VAE, folder / UNET)
     refused(folder, "the weights of unet do not fit", "are missing ('conv_in", "unknown ('decoder")

@@ -163,6 +163,11 @@ def test_a_denoiser_of_one_output_has_one_port() -> None:
         StableDiffusion().sampling(Material(folder))
 
 
+def test_absurdly_many_classes_are_not_named() -> None:
+    many = DIT | {"transformer": DIT["transformer"] | {"num_embeds_ada_norm": 2**40}}
+    assert card_of(folder_of(many, id2label={"0": "cat"})).conditions[0].labels == ()
+
+
 @pytest.mark.parametrize("names", [{"0": "cat"}, {"0": "a", "1": "b", "2": 7}, {}, None])
 def test_incomplete_names_of_classes_are_left_out(names: object) -> None:
     assert card_of(folder_of(DIT, id2label=names)).conditions[0].labels == ()

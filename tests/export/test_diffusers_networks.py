@@ -96,7 +96,9 @@ def test_a_configuration_that_the_weights_contradict_is_refused(
         ("unet", {"block_out_channels": [32]}),
         ("unet", {"norm_num_groups": 7}),
         ("vae", {"act_fn": "no-such-function"}),
+        ("vae", {"block_out_channels": [16]}),
         ("text_encoder", {"hidden_act": "no-such-function"}),
+        ("text_encoder", {"num_attention_heads": "\x1b"}),
         ("text_encoder", {"num_attention_heads": 5}),
     ],
 )
@@ -104,8 +106,9 @@ def test_a_configuration_of_no_network_is_refused(
     folder: Path, name: str, entries: dict[str, object]
 ) -> None:
     configure(folder, name, **entries)
-    with pytest.raises(ExportError, match=f"configuration of {name} describes no"):
+    with pytest.raises(ExportError, match=f"configuration of {name} describes no") as caught:
         built(folder, name)
+    assert str(caught.value).isprintable()
 
 
 def test_absurd_sizes_are_refused_before_memory_is_taken(folder: Path) -> None:

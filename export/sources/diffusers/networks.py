@@ -14,6 +14,8 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
 from denoisert.export.sources.diffusers.component import Component
+from denoisert.export.sources.diffusers.counts import check_counts
+from denoisert.export.sources.diffusers.foreign import in_one_line
 from denoisert.export.sources.diffusers.keys import check_keys
 from denoisert.export.sources.diffusers.stored import Stored
 from denoisert.export.sources.diffusers.unfilled import Unfilled, check_filled
@@ -39,8 +41,8 @@ CONFIGURATIONS: Final[Mapping[str, str]] = {
 """Class of transformers -> class of its configuration."""
 
 REFUSALS: Final = (
-    *(AttributeError, KeyError, RuntimeError, TypeError, ValueError, ZeroDivisionError),
-    StrictDataclassError,
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, NameError),
+    *(RuntimeError, TypeError, ValueError, StrictDataclassError),
 )
 """What the libraries raise when a configuration describes no network."""
 
@@ -76,6 +78,7 @@ def check_network(component: Component, stored: Stored) -> nn.Module:
     Raises:
         ExportError: configuration and weights do not fit together.
     """
+    check_counts(component, len(stored.tensors))
     skeleton = build_skeleton(component)
     check_keys(component, skeleton)
     stored.check(_shapes(skeleton))
@@ -109,8 +112,8 @@ def _from_config(component: Component) -> nn.Module:
         return _diffusers(component.class_name, config)
     except REFUSALS as error:
         raise ExportError(
-            f"the configuration of {component.name} describes no {component.class_name}: {error}. "
-            "Use the configuration that the model was saved with."
+            f"the configuration of {component.name} describes no {component.class_name}: "
+            f"{in_one_line(error)}. Use the configuration that the model was saved with."
         ) from error
 
 
