@@ -14,6 +14,9 @@ from denoisert.runtime.errors import InvalidInput
 
 LONGEST_STEM = 80
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+"""Ends of names that are no folder's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -61,6 +64,11 @@ class Output:
             check_place(option, path, suffixes[option], bundle)
         if self.folder is not None:
             is_new = not os.path.lexists(self.folder)
+            if is_new and self.folder.suffix.lower() in PICTURES:
+                raise InvalidInput(
+                    f"--out {self.folder} is the folder of single pictures, and looks like a file. "
+                    "Give a folder, or --grid FILE.png for one picture of all."
+                )
             _check_folder("--out", self.folder.absolute().parent if is_new else self.folder)
             _check_outside("--out", self.folder, bundle)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisert.runtime.cli.output import check_place, replaced, stems
+from denoisert.runtime.cli.output import Output, check_place, replaced, stems
 from denoisert.runtime.cli.sheet import enlargement, near_square, sheet
 from denoisert.runtime.cli.write import write_arrays
 from denoisert.runtime.errors import InvalidInput
@@ -128,3 +128,12 @@ def test_a_place_that_cannot_be_meant_is_refused(tmp_path: Path, name: str, says
     (tmp_path / "x.bundle" / "deep").mkdir(parents=True)
     with pytest.raises(InvalidInput, match=says):
         check_place("--svg", tmp_path / name, ".svg", tmp_path / "x.bundle")
+
+
+def test_a_folder_that_looks_like_a_file(tmp_path: Path) -> None:
+    bundle, place = tmp_path / "a.bundle", tmp_path / "cat.PNG"
+    output = Output(place, None, None, None)
+    with pytest.raises(InvalidInput, match=r"cat\.PNG is the folder .* --grid FILE\.png"):
+        output.check(bundle)
+    place.mkdir()
+    output.check(bundle)
