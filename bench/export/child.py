@@ -25,33 +25,25 @@ class Watch:
 
     Attributes:
         most: name -> bytes: resident, pages of files included, and without them.
-        times: seconds at which each phase began.
-        cpu_s: seconds of all cores until the second part began.
+        times: the clock when each phase began, and the seconds of all cores until then.
     """
 
     def __init__(self) -> None:
         self.most = dict.fromkeys(PARTS.values(), 0)
-        self.times: list[tuple[str, float]] = []
-        self.cpu_s = 0.0
+        self.times: list[tuple[str, float, float]] = []
         threading.Thread(target=self._look, daemon=True).start()
 
     def note(self, progress: Progress) -> None:
-        """A phase begins; memory is that of the first part, which is the largest."""
-        is_second = self.times and progress.phase == self.times[0][0]
-        if is_second and not self.cpu_s:
-            self.cpu_s = process_time()
-        self.times.append((progress.phase, perf_counter()))
+        """A phase begins."""
+        self.times.append((progress.phase, perf_counter(), process_time()))
 
     def seconds(self, end: float) -> dict[str, float]:
         """Phase of the denoiser, which is the first part -> seconds."""
-        ends = [*(time for _, time in self.times[1:]), end]
-        spans = zip(self.times, ends, strict=True)
-        found: dict[str, float] = {}
-        for (phase, start), stop in spans:
-            if phase in found:
-                break  # the next part
-            found[phase] = stop - start
-        return found
+        return _first_part([(phase, start) for phase, start, _ in self.times], end)
+
+    def cpu_seconds(self, end: float) -> dict[str, float]:
+        """The same in seconds of all cores, which other processes hardly change."""
+        return _first_part([(phase, start) for phase, _, start in self.times], end)
 
     def _look(self) -> None:
         while True:
@@ -61,6 +53,16 @@ class Watch:
                     name = PARTS[key]
                     self.most[name] = max(self.most[name], 1024 * int(value.split()[0]))
             sleep(PAUSE_S)
+
+
+def _first_part(starts: list[tuple[str, float]], end: float) -> dict[str, float]:
+    ends = [*(time for _, time in starts[1:]), end]
+    found: dict[str, float] = {}
+    for (phase, start), stop in zip(starts, ends, strict=True):
+        if phase in found:
+            break  # the next part
+        found[phase] = stop - start
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -74,8 +76,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     watch, chosen = Watch(), CompileOptions(sizes=(size,), tile=TILE)
     made = compile_bundle(options.folder, options.out, options=chosen, progress=watch.note)
     seconds = watch.seconds(perf_counter())
-    told = {"seconds": seconds, "cpu_s": watch.cpu_s} | _parity(made)
-    print(json.dumps(_figures(options.out) | watch.most | told))
+    told = {"seconds": seconds, "cpu_seconds": watch.cpu_seconds(process_time())}
+    print(json.dumps(_figures(options.out) | watch.most | told | _parity(made)))
 
 
 def _figures(out: Path) -> dict[str, object]:
