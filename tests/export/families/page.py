@@ -65,11 +65,11 @@ FULL = f"""\
 {WHOLE}
 
 Networks by the configurations that real folders publish, with random weights, compiled by
-`python -m bench.export`; *export* is reading and tracing, *check* the comparisons with torch. Full
-depth of models that do not fit here follows from two depths that do.
+`python -m bench.export`; *export* is reading and tracing, in seconds of the processor. Full depth of
+models that do not fit here follows from two depths that do.
 """
 FULL_COLUMNS = (
-    *("model", "export, s", "check, s", "nodes", "weights, GiB", "peak, GiB", "parity"),
+    *("model", "export, s", "nodes", "weights, GiB", "peak, GiB", "parity"),
     *("device", "date"),
 )
 REFUSALS = f"""\
@@ -178,7 +178,7 @@ def full_lines(folder: Path = RESULTS) -> Iterator[str]:
     for case, found in newest.items():
         extra, machine = found["extra"], found["machine"]
         cells = (
-            *(case.removeprefix(CASE), f"{found['median']:.0f}", f"{extra['check_s']:.0f}"),
+            *(case.removeprefix(CASE), f"{found['median']:.0f}"),
             *(f"{extra['nodes']:.0f}", f"{extra['weights_gib']:.2f}"),
             *(f"{extra['peak_anonymous_gib']:.2f}", extra["parity"]),
             *(machine["device"], machine["date"][:10]),
