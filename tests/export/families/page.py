@@ -65,8 +65,8 @@ FULL = f"""\
 {WHOLE}
 
 Networks by the configurations that real folders publish, with random weights, compiled by
-`python -m bench.export`; *export* is reading and tracing, in seconds of the processor. Full depth of
-models that do not fit here follows from two depths that do.
+`python -m bench.export`; *export* is reading and tracing, in seconds of the processor. Full depth
+of models that do not fit here follows from two depths that do.
 """
 FULL_COLUMNS = (
     *("model", "export, s", "nodes", "weights, GiB", "peak, GiB", "parity"),
