@@ -27,12 +27,12 @@ is drawn. *Aim met* is our share and whether it is within the aim, for the whole
 rows. *Noise us* is what drawing the noise takes of a tick. *Aim percent* is the most of a tick
 that may be outside the engine.
 
-In export/full, networks of real models with random weights are compiled: *median* is the CPU time of
-building, tracing and storing the network; *peak anonymous* is memory that the system cannot take
-back, *peak resident* counts pages of the weight file, too; *parity* is against torch. A full depth is
-extrapolated from the shallow ones above it. export/guard is how soon a model is refused that does
-not fit here, and what is said. export/release is resident memory while text encoders come and go;
-its *median* is the time of loading them for the second time.
+In export/full, networks of real models with random weights are compiled: *median* is the CPU time
+of building, tracing and storing the network; *peak anonymous* is memory that the system cannot
+take back, *peak resident* counts pages of the weight file, too; *parity* is against torch. A full
+depth is extrapolated from the shallow ones beside it. export/guard is how soon a model is refused
+that does not fit here, and what is said. export/release is resident memory while text encoders
+come and go; its *median* is the time of loading them for the second time.
 """
 AIM, MET = "aim_share", "aim_met"
 YARDSTICK = "diffusers"
