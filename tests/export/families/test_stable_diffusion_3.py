@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import onnx
 import pytest
 
@@ -84,6 +85,16 @@ def test_from_a_picture(name, size, guidance, engine, runtime, pipeline):
     asked = request(name, size=size, guidance=guidance, start=Start(picture(side), 0.75))
     theirs = image_to_image(None, asked, pipeline=pipeline(name))
     assert_equal(runtime(name, engine).generate(asked), theirs)
+
+
+def test_all_steps_from_a_picture_are_those_from_noise(runtime, pipeline):
+    """Bit for bit, as the first alpha is 0; the picture is not even read."""
+    asked = request(size=1, guidance=1, start=Start(picture((48, 32)), 1.0))
+    found = runtime(MEDIUM).generate(asked)
+    plain = runtime(MEDIUM).generate(replace(asked, start=None))
+    np.testing.assert_array_equal(found.flat, plain.flat)
+    np.testing.assert_array_equal(found.pixels, plain.pixels)
+    assert_equal(found, image_to_image(None, asked, pipeline=pipeline(MEDIUM)))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
