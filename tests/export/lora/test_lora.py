@@ -113,7 +113,8 @@ def test_only_folders_of_diffusers_take_them(path: Path, tmp_path: Path) -> None
     module = ConvDenoiser()
     with pytest.raises(InvalidInput, match=r"LoRA style\.safetensors can be merged into a diff"):
         find_source(module, card_of(), chosen)
-    for model in ("digits", tmp_path / "none.onnx"):
+    (tmp_path / "model.onnx").touch()
+    for model in ("digits", tmp_path / "model.onnx"):
         with pytest.raises(InvalidInput, match=r"LoRA style\.safetensors"):
             find_source(model, options=chosen)
 
