@@ -73,8 +73,8 @@ class LaneBuffers:
         if denoiser.has_scalar_time:
             time = next(port for port in ports if port.name == denoiser.network.time)
             self._buffers[time.name] = np.zeros(capacity, np.dtype(time.dtype))
-        self.bank = {
-            entry.name: np.zeros((slots * branches, *entry.shape), np.dtype(entry.dtype))
+        self.bank = {  # in the engine's own types, which halves of the card's may be
+            entry.name: np.zeros((slots * branches, *entry.shape), self._buffers[entry.name].dtype)
             for entry in denoiser.conditions
         }
 
@@ -183,9 +183,8 @@ def lane_bytes(denoiser: Denoiser, slots: int, branches: int, lanes: int) -> int
     """
     ports = (*denoiser.engine.inputs, *denoiser.engine.outputs)
     lane = sum(_lane_buffer(port, 1).nbytes for port in ports)
-    banked = sum(
-        math.prod(entry.shape) * np.dtype(entry.dtype).itemsize for entry in denoiser.conditions
-    )
+    sizes = {port.name: np.dtype(port.dtype).itemsize for port in denoiser.engine.inputs}
+    banked = sum(math.prod(entry.shape) * sizes[entry.name] for entry in denoiser.conditions)
     size: int = _capacity(denoiser, slots, lanes) * lane + slots * branches * banked
     return size
 

@@ -67,6 +67,13 @@ def test_digits_in_half_precision_are_the_same_digits(digits_bundle, digits_by_o
     assert agreements(found) == agreements(digits_by_ort)
 
 
+@pytest.mark.parametrize("dtype", HALF_BOUNDS)
+def test_words_are_told_in_half_precision(text_bundle, dtype):
+    asked = Request("red apple", seed=5, steps=4)
+    one, other = (flats(text_bundle, [asked], Torch("cpu", each)) for each in ("float32", dtype))
+    assert LATENT_BOUND / 100 < error(one[0], other[0]) <= HALF_BOUNDS[dtype]
+
+
 def test_words_become_the_same_pictures(text_bundle):
     asked = [Request("red apple", seed=5, steps=20), Request("blue", seed=6, steps=10, images=3)]
     results = []
