@@ -163,6 +163,11 @@ def _read_manifest(root: Path) -> bytes:
     """The bytes of the manifest, of which at most the limit + 1 are read."""
     check_access("", os.stat(root))
     path = root / NAME
+    if not os.path.lexists(path):
+        raise BundleError(
+            f"{root} has no {NAME}, so it is no bundle. Give the folder that `denoisert compile` "
+            "wrote, or compile this one first if it is a model's."
+        )
     status = os.lstat(path)
     check_access(NAME, status)
     check_regular(NAME, status)
