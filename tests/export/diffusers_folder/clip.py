@@ -9,9 +9,9 @@ import itertools
 import json
 import random
 import unicodedata
+from collections import Counter
 
 import regex
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 CORPUS = """a red apple and two green apples on the table, it's the cat's; they're smiling
@@ -74,25 +74,31 @@ def letters():
 
 
 def train(size=900):
-    """(vocabulary, merges) of a tiny encoding in which some letters never end a word."""
-    tokenizer = Tokenizer(models.BPE(unk_token=END, end_of_word_suffix="</w>"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(WORD.pattern), behavior="removed", invert=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    trainer = trainers.BpeTrainer(
-        vocab_size=size,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        end_of_word_suffix="</w>",
-        special_tokens=[START, END],
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([CORPUS] * 3, trainer)
-    model = json.loads(tokenizer.to_str())["model"]
-    return model["vocab"], [tuple(pair) for pair in model["merges"]]
+    """(vocabulary, merges) of a tiny encoding in which some letters never end a word.
+
+    The same in every process, which the trainer of `tokenizers` is not: of pairs that are as
+    frequent it takes any.
+    """
+    words = Counter(map(spelled, WORD.findall(unicodedata.normalize("NFC", CORPUS).lower())))
+    last = sorted({word[-1] for word in words})
+    vocabulary = dict.fromkeys([START, END, *letters().values(), *last])
+    merges = []
+    while len(vocabulary) < size:
+        counts = Counter()
+        for word, count in words.items():
+            counts.update(dict.fromkeys(itertools.pairwise(word), count))
+        if not counts:
+            break
+        merges.append(max(counts, key=lambda pair: (counts[pair], pair)))
+        words = {tuple(joined(word, merges[-1])): count for word, count in words.items()}
+        vocabulary["".join(merges[-1])] = None
+    return {piece: number for number, piece in enumerate(vocabulary)}, merges
+
+
+def spelled(word):
+    """A word as letters of its bytes, of which the last says that it ends."""
+    symbols = [letters()[byte] for byte in word.encode("utf-8")]
+    return (*symbols[:-1], f"{symbols[-1]}</w>")
 
 
 def write_files(folder, vocabulary, merges, **config):

@@ -1,15 +1,16 @@
 """A small T5 tokenizer, trained here, in every layout in which folders have one."""
 
 import base64
-import json
+import math
 import random
+from collections import Counter
 
 import numpy as np
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers.convert_slow_tokenizer import import_protobuf
 
 from tests.export.diffusers_folder.clip import CORPUS, PARTS, dump
 
+LONGEST = 6
 SPECIAL_MAP = "special_tokens_map.json"
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 SENTINELS = [f"<extra_id_{n}>" for n in range(100)]
@@ -30,19 +31,25 @@ LOOKS = (
 
 
 def train(size=400):
-    """Pieces with scores: padding, end and unknown first, as T5's have them."""
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+    """Pieces with scores: padding, end and unknown first, as T5's have them.
+
+    Scores are those of substrings of the corpus, none of them longer than six letters. The same in
+    every process, which the trainer of `tokenizers` is not: it adds up in any order.
+    """
+    counts = Counter(
+        piece for word in CORPUS.split() for piece in substrings(f"\u2581{word}", LONGEST)
     )
-    trainer = trainers.UnigramTrainer(
-        vocab_size=size,
-        special_tokens=[PAD, END, UNKNOWN],
-        unk_token=UNKNOWN,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([CORPUS] * 3, trainer)
-    return [tuple(entry) for entry in json.loads(tokenizer.to_str())["model"]["vocab"]]
+    ranked = sorted(counts, key=lambda piece: (len(piece) > 1, -counts[piece] * len(piece), piece))
+    total = counts.total()
+    scored = [(piece, math.log(counts[piece] / total)) for piece in ranked[: size - 3]]
+    special = [(text, 0.0) for text in (PAD, END, UNKNOWN)]
+    return special + sorted(scored, key=lambda entry: (-entry[1], entry[0]))
+
+
+def substrings(word, longest):
+    """Every part of a word, up to so many letters."""
+    ends = range(1, longest + 1)
+    return [word[at : at + end] for at in range(len(word)) for end in ends if at + end <= len(word)]
 
 
 def charsmap(folded=FOLDED):
