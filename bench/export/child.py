@@ -31,7 +31,8 @@ class Watch:
     def __init__(self) -> None:
         self.most = dict.fromkeys(PARTS.values(), 0)
         self.times: list[tuple[str, float, float]] = []
-        threading.Thread(target=self._look, daemon=True).start()
+        self._look()
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def note(self, progress: Progress) -> None:
         """A phase begins."""
@@ -45,14 +46,17 @@ class Watch:
         """The same in seconds of all cores, which other processes hardly change."""
         return _first_part([(phase, start) for phase, _, start in self.times], end)
 
-    def _look(self) -> None:
+    def _watch(self) -> None:
         while True:
-            for line in STATUS.read_text().splitlines():
-                key, _, value = line.partition(":")
-                if key in PARTS:
-                    name = PARTS[key]
-                    self.most[name] = max(self.most[name], 1024 * int(value.split()[0]))
             sleep(PAUSE_S)
+            self._look()
+
+    def _look(self) -> None:
+        for line in STATUS.read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key in PARTS:
+                name = PARTS[key]
+                self.most[name] = max(self.most[name], 1024 * int(value.split()[0]))
 
 
 def _first_part(starts: list[tuple[str, float]], end: float) -> dict[str, float]:

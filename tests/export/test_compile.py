@@ -128,8 +128,9 @@ def test_progress_names_every_phase_and_ends_with_done(tmp_path: Path) -> None:
     seen: list[Progress] = []
     out = tmp_path / "deep" / "two.bundle"
     compile_bundle(two_parts(), out, card=TWO_PARTS_CARD, progress=seen.append)
-    assert [step.phase for step in seen] == ["load", "graph", "engines", "parity", "write", "done"]
-    assert [step.index for step in seen[:5]] == list(range(5))
+    phases = ["load", "graph", "reference", "engines", "parity", "write", "done"]
+    assert [step.phase for step in seen] == phases
+    assert [step.index for step in seen[:6]] == list(range(6))
     assert seen[-1].index == seen[-1].count
     assert [path.name for path in out.parent.iterdir()] == ["two.bundle"]
 

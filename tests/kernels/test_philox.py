@@ -258,11 +258,13 @@ def test_cpu_allocates_nothing_of_a_latents_size():
     out, space = np.empty(count, dtype=np.float32), cpu.workspace(count)
     for op in (cpu.normals, cpu.uniforms):
         op(1, draw=0, count=count, out=out, workspace=space)
-        tracemalloc.start()
-        op(1, draw=1, first=3, count=count, out=out, workspace=space)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < 4096  # views and small numbers
+        peaks = []
+        for _ in range(3):  # other threads allocate, too
+            tracemalloc.start()
+            op(1, draw=1, first=3, count=count, out=out, workspace=space)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        assert min(peaks) < 4096  # views and small numbers
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ SPECIAL = {
 APART = {
     "dpm_v3",
     "flow_map",
+    "inpainted",
     "inverse",
     "noise_encoder",
     "noise_replay",

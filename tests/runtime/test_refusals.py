@@ -28,7 +28,7 @@ from denoisert.runtime.errors import (
 )
 from denoisert.runtime.layout import Part, StateLayout
 from denoisert.runtime.sampling.parametrisation import Parametrisation
-from denoisert.runtime.sampling.schedules import Flow, ScaledLinear
+from denoisert.runtime.sampling.schedules import Flow, Karras, ScaledLinear, Trailing
 from tests.runtime.bundles import NOISE_SAMPLER, NOISE_TRAINING, compiled, watched
 from tests.runtime.networks import CLASSES, perceptron
 
@@ -204,9 +204,10 @@ def test_their_possible_neighbours_run(open_toy, kind, fields):
 def test_a_point_where_the_output_says_nothing_is_refused(tmp_path):
     """A noise network at alpha = 0, where its answer does not determine the clean latent."""
     training = Training(Parametrisation.EPS, Flow())
-    runtime, spy = watched(compiled(perceptron(), tmp_path, training=training))
+    sampler = Recommended(DDIM(), Karras(5.0, 0.05, 8.0), 5)
+    runtime, spy = watched(compiled(perceptron(), tmp_path, training=training, sampler=sampler))
     with pytest.raises(InvalidTable, match="does not determine"):
-        runtime.generate(Request(3))
+        runtime.generate(Request(3, schedule=Trailing()))
     assert spy.runs == []
     runtime.close()
 

@@ -157,7 +157,7 @@ def test_a_closed_pool_lets_go_of_its_engine(tmp_path):
     pool = pool_of(denoiser, slots=2)
     pool.submit(work(flow_table(steps=2)))
     finish(pool)
-    session = weakref.ref(denoiser.engine._session)
+    session = weakref.ref(denoiser.engine._opened.session)
     pool.close()
     denoiser.engine.close()
     gc.collect()
