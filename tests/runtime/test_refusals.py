@@ -28,7 +28,7 @@ from denoisert.runtime.errors import (
 )
 from denoisert.runtime.layout import Part, StateLayout
 from denoisert.runtime.sampling.parametrisation import Parametrisation
-from denoisert.runtime.sampling.schedules import Flow, Karras, ScaledLinear, Trailing
+from denoisert.runtime.sampling.schedules import Flow, ScaledLinear
 from tests.runtime.bundles import NOISE_SAMPLER, NOISE_TRAINING, compiled, watched
 from tests.runtime.networks import CLASSES, perceptron
 
