@@ -16,7 +16,7 @@ TOKENS = 16
 """Longest prompt of the CLIP encoders, as their 77."""
 
 VOCABULARY = 600
-PIECES = 160
+PIECES = 150
 OPEN_PAD = "!"
 """What OpenCLIP's encoders are padded with; OpenAI's are with the end."""
 
