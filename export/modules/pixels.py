@@ -46,7 +46,8 @@ class ConsistencyDenoiser(nn.Module):
         """(B, C, H, W) at level sigma, sigma (B,), (B,) -> the clean picture (B, C, H, W)."""
         sigma = time[:, None, None, None]
         above, scale = sigma - self.least, torch.sqrt(sigma**2 + self.data**2)
-        answer = self.denoiser(latent / scale, TIMES * torch.log(time + TINY), label)
+        told = TIMES * torch.log(time.double() + TINY)  # up to 1,100: float32 has 4 decimals there
+        answer = self.denoiser(latent / scale, told.float(), label)
         skip = self.data**2 / (above**2 + self.data**2)
         clean: Tensor = skip * latent + above * self.data / scale * answer
         return clean
