@@ -96,7 +96,8 @@ class Measures:
 
 
 def _number(name: str, value: object) -> float:
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value):  # type: ignore[arg-type]
-        raise InvalidInput(f"condition {name!r} is {value!r}; pass a finite number.")
-    return float(value)  # type: ignore[arg-type]
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        number = float(value)
+        if math.isfinite(number):
+            return number
+    raise InvalidInput(f"condition {name!r} is {value!r}; pass a finite number.")

@@ -145,6 +145,6 @@ def positive(value: object, what: str) -> float:
     Raises:
         ExportError: it is something else. Tools disagree about what an alpha of 0 means.
     """
-    if type(value) not in (int, float) or not 0 < value < math.inf:  # type: ignore[operator]
-        raise ExportError(f"{what} is {shown(value)}; an alpha must be a number above 0.")
-    return float(value)  # type: ignore[arg-type]
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
+        return float(value)
+    raise ExportError(f"{what} is {shown(value)}; an alpha must be a number above 0.")
