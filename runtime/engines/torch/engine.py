@@ -40,8 +40,8 @@ class TorchEngine:
         graph: the ONNX file.
         weights_root: folder that the locations of external weights are relative to.
         device: where it runs, as torch names it.
-        dtype: "float32", "float16", "bfloat16" or "float64", of weights, activations and outputs;
-            see `precision.py` for what stays float32.
+        dtype: "float32", "float16", "bfloat16" or "float64", of weights, activations and outputs,
+            see `precision.py` for what stays float32; or "written", each node in the file's types.
 
     Raises:
         BuildError: the graph, the device or the dtype cannot be used; the message names what.
@@ -52,7 +52,8 @@ class TorchEngine:
     ) -> None:
         precision = Precision.named(dtype)
         self._device = _usable(device)
-        read = fuse(fold(read_graph(graph, weights_root)))
+        folded = fold(read_graph(graph, weights_root))
+        read = folded if precision.is_written else fuse(folded)
         self.device = str(self._device)
         self.inputs, self.outputs = precision.ports(read)
         self.buckets = lane_buckets(self.outputs, LARGEST_BUCKET)

@@ -198,3 +198,39 @@ def test_integers_are_left_alone(tmp_path):
 def test_other_types_are_refused():
     with pytest.raises(BuildError, match="'float8' asked for"):
         Precision.named("float8")
+
+
+def narrowed_by_hand():
+    """A float16 product between two casts, and a float32 branch beside it."""
+    return model_of(
+        [
+            node("Cast", "x", "x16", to=10),
+            node("MatMul", "x16 w", "a16"),
+            node("Sigmoid", "a16", "gate"),
+            node("Mul", "a16 gate", "silu"),
+            node("Cast", "silu", "b", to=1),
+            node("Sin", "x", "c"),
+            node("Add", "b c", "y"),
+        ],
+        {"x": ["lanes", 4]},
+        {"y": ["lanes", 4]},
+        {"w": weight(4, 4).astype(np.float16)},
+    )
+
+
+def test_a_graph_is_taken_as_written(tmp_path):
+    engine = engine_of(tmp_path, narrowed_by_hand(), dtype="written")
+    assert port_dtypes(engine) == {"x": "float32", "y": "float32"}
+    found = dtypes_of(engine)
+    half = {name for name, kind in found.items() if kind == torch.float16}
+    assert half == {"x16", "a16", "gate", "silu"}, "nothing is fused and nothing converted"
+    x = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
+    w = torch.from_numpy(weight(4, 4)).half()
+    a = x.half() @ w
+    wanted = (a * a.sigmoid()).float() + x.sin()
+    assert torch.equal(outputs_of(engine, 2, {"x": x})["y"], wanted)
+
+
+def test_other_precisions_override_what_is_written(tmp_path):
+    engine = engine_of(tmp_path, narrowed_by_hand(), dtype="float32")
+    assert set(dtypes_of(engine).values()) == {torch.float32}
