@@ -18,6 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from denoisert.export.bundle import Contents, Draft, write_weights
+from denoisert.export.engines import Engines
 from denoisert.export.fingerprint import Fingerprint, compiler_version
 from denoisert.export.graph.externalise import Location, externalise
 from denoisert.export.graph.ports import check_ports
@@ -26,17 +27,13 @@ from denoisert.export.graph.store import store_graph
 from denoisert.export.options import CompileOptions, Progress, Report
 from denoisert.export.parity import Parity, Trial, draw_trials, find_dead_inputs, measure
 from denoisert.export.sources.source import Component, Loaded, ModelSource
-from denoisert.export.targets.onnxruntime import OnnxRuntime
+from denoisert.export.targets.process import Built
 from denoisert.export.targets.session import open_graph
-from denoisert.export.targets.target import Built, Target
-from denoisert.runtime.bundle.manifest import EngineEntry, GraphEntry
+from denoisert.runtime.bundle.manifest import GraphEntry
 from denoisert.runtime.engines.heap import trim
 from denoisert.runtime.errors import InvalidInput
 
-BUILDERS: Final[Mapping[str, Target]] = {"onnxruntime": OnnxRuntime()}
-"""Target name -> its compiler."""
-
-STAGES: Final = ("load", "graph", "reference", "engines", "parity")
+STAGES: Final = ("load", "graph", "reference", "parity", "engines")
 """What happens to every part, in order."""
 
 WRITE: Final = "write"
@@ -83,6 +80,7 @@ class Build:
         self.phases_ms: dict[str, float] = {}
         self.parity: tuple[Parity, ...] = ()
         self.notes: tuple[str, ...] = ()
+        self.built: Mapping[str, Built] = {}
         self._loaded: Loaded | None = None
         self._writing_since = 0.0
         self._phase = ""
@@ -126,19 +124,19 @@ class Build:
             InvalidInput: model and card disagree.
         """
         loaded = self.load()
-        parts, graphs, engines = iter(loaded.components), {}, {}
-        for _ in loaded.card.components:
-            stored = self._store(parts, draft)
-            if stored is not None:
-                graphs[stored.name] = stored.entry
-                engines[stored.name] = self._build(stored, draft)
-        _check_complete(loaded, [*graphs, *map(_name, parts)])
+        with draft.scratch() as scratch:
+            engines = Engines(loaded.card, self.options, draft, scratch, self._step)
+            try:
+                graphs = self._parts(loaded, draft, engines)
+            finally:
+                engines.stop()
+        entries = engines.entries()
         for path, content in loaded.files.items():
             draft.write(path, content)
         self._begin(WRITE)
         self._writing_since = time.perf_counter()
         card = loaded.card if loaded.complete is None else loaded.complete(loaded.card)
-        entries = {name: _engine_entry(name, engines) for name in self.options.targets}
+        self.built = engines.built
         return Contents(card, graphs, entries, compiler_version())
 
     def finish(self) -> None:
@@ -161,18 +159,28 @@ class Build:
             trials = draw_trials(signature, entry.inputs, component.evaluate, generator)
         return Stored(signature, component.graph, entry, text, trials)
 
-    def _build(self, stored: Stored, draft: Draft) -> dict[str, GraphEntry]:
-        """Target -> engine of a part; all graphs give the source's answers."""
-        _give_back()
-        names, weights = self.options.targets, stored.entry.weights
+    def _parts(self, loaded: Loaded, draft: Draft, engines: Engines) -> dict[str, GraphEntry]:
+        """Every part's graph, with its engines made; all of them give the source's answers."""
+        parts, graphs = iter(loaded.components), {}
+        for _ in loaded.card.components:
+            stored = self._store(parts, draft)
+            if stored is None:
+                continue
+            graphs[stored.name] = stored.entry
+            with self.phase("parity"):
+                self._compare(stored, draft)
+            _give_back()
+            with self.phase("engines"):
+                self.parity += engines.add(stored.name, stored.model, stored.entry, stored.trials)
+        _check_complete(loaded, [*graphs, *map(_name, parts)])
         with self.phase("engines"):
-            built = {
-                name: BUILDERS[name].build(stored.name, stored.model, weights, draft)
-                for name in names
-            }
-        with self.phase("parity"):
-            self._compare(stored, built, draft)
-        return {name: engine.entry for name, engine in built.items()}
+            self.parity += engines.finish()
+        return graphs
+
+    def _step(self, name: str, done: int, count: int) -> None:
+        """News of a compiler, as a phase of its own that does not count."""
+        if self.report is not None:
+            self.report(Progress(f"{name} {done}/{count}", self._begun - 1, self._count()))
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -183,16 +191,13 @@ class Build:
         elapsed_ms = 1e3 * (time.perf_counter() - start)
         self.phases_ms[name] = self.phases_ms.get(name, 0.0) + elapsed_ms
 
-    def _compare(self, stored: Stored, engines: Mapping[str, Built], draft: Draft) -> None:
-        """Open one graph at a time."""
+    def _compare(self, stored: Stored, draft: Draft) -> None:
+        """The bundle's own graph."""
+        _give_back()
         graph = open_graph(stored.text, draft.folder, stored.entry.path)
         figures = list(measure(stored.name, "graph", stored.trials, graph))
         signature, ports = stored.signature, stored.entry.inputs
         dead = tuple(find_dead_inputs(signature, ports, graph, np.random.default_rng()))
-        del graph
-        _give_back()
-        for target, engine in engines.items():
-            figures += measure(stored.name, target, stored.trials, engine.open())
         self.parity += tuple(figures)
         self._note(stored.name, dead)
 
@@ -201,10 +206,13 @@ class Build:
         if name == self._phase:
             return
         if self.report is not None:
-            count = len(STAGES) * len(self.source.card.components) + 1
-            self.report(Progress(name, self._begun, count))
+            self.report(Progress(name, self._begun, self._count()))
         self._phase = name
         self._begun += 1
+
+    def _count(self) -> int:
+        """Phases in all: those of every part, and writing."""
+        return len(STAGES) * len(self.source.card.components) + 1
 
     def _note(self, component: str, notes: tuple[str, ...]) -> None:
         """Add notes; those on another graph than the denoiser say which one they mean."""
@@ -243,11 +251,3 @@ def _store(component: Component, draft: Draft) -> tuple[GraphEntry, bytes]:
     entry, text = store_graph(component.graph, f"graphs/{_name(component)}.onnx", weights, draft)
     check_ports(component.signature, entry.inputs, entry.outputs)
     return entry, text
-
-
-def _engine_entry(target: str, engines: Mapping[str, Mapping[str, GraphEntry]]) -> EngineEntry:
-    """What the manifest says about a target; lane counts are the denoiser's, none means any."""
-    graphs = {component: entries[target] for component, entries in engines.items()}
-    lanes = graphs[DENOISER].outputs[0].dims[0]
-    buckets = (lanes,) if isinstance(lanes, int) else ()
-    return EngineEntry(BUILDERS[target].version, graphs, buckets)

@@ -133,7 +133,9 @@ class _Task:
         model = self.source.fingerprint() or self.build().traced_fingerprint()
         fingerprint.add("model", model.encode())
         fingerprint.add("card", self.source.card.to_json())
-        options = replace(self.options, loras=(), config=None)  # both count by content
+        engines = replace(self.options.engines, cache=None, memory_bytes=None)  # no matter
+        # LoRAs and configurations count by content
+        options = replace(self.options, loras=(), config=None, engines=engines)
         fingerprint.add("options", repr(options).encode())
         add_compiler(fingerprint)
         return fingerprint.hexdigest()

@@ -5,17 +5,60 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from denoisert.export.lora.lora import Lora
+from denoisert.runtime.engines.engine import LARGEST_BUCKET
+from denoisert.runtime.engines.target import COMPILED, EngineTarget, OnnxRuntime, engine_key
 from denoisert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
     from denoisert.export.parity import Parity
 
-TARGETS: Final = ("onnxruntime",)
-"""Names of the targets that this version builds."""
+STEP_PX: Final = 64
+"""Distance of the sizes that a range stands for."""
+
+MOST_SIZES: Final = 256
+"""Sizes of one bundle; each has a planner of its own."""
+
+Size = tuple[int, int]
+"""(height, width) of a picture in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How engines are built, for the targets that compile.
+
+    Args:
+        lanes: (least, most) evaluations of one call; a picture with guidance takes two.
+        static: (height, width) of pictures whose shape gets a profile of its own with no axis left
+            open, beside those that hold every size.
+        capabilities: of the GPUs to compile for, such as "8.9"; none for a portable engine.
+        cache: folder that keeps engines by content, so that none is built twice; None for none.
+        memory_bytes: what all compilers of engines may take together; None for what is free.
+
+    Raises:
+        InvalidInput: lanes that do not ascend from 1, a size that is none, or a budget below 1.
+    """
+
+    lanes: tuple[int, int] = (1, LARGEST_BUCKET)
+    static: tuple[Size, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    cache: str | os.PathLike[str] | None = None
+    memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.lanes) != 2 or not 1 <= self.lanes[0] <= self.lanes[1] <= LARGEST_BUCKET:
+            raise InvalidInput(
+                f"lanes {self.lanes} must be the least and the most evaluations of a call, from 1 "
+                f"to {LARGEST_BUCKET}."
+            )
+        for size in self.static:
+            _check_pair("static", size)
+        if self.memory_bytes is not None and self.memory_bytes < 1:
+            raise InvalidInput(f"memory_bytes {self.memory_bytes} must be at least 1.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +66,7 @@ class CompileOptions:
     """What to build.
 
     Args:
-        targets: names out of `TARGETS`, at least one, each once.
+        targets: what to compile for, at least one, each once.
         sizes: (height, width) of pictures in pixels that one bundle serves, the default first,
             where the model can be compiled for several; by default the one it was trained at.
         tile: (height, width) of the largest latents that a decoder takes at once; by default the
@@ -31,33 +74,68 @@ class CompileOptions:
         loras: LoRA files that are merged into the model.
         config: folder of the configurations and tokenizers of a model whose weights are one
             safetensors file.
+        engines: how engines are built.
 
     Raises:
-        InvalidInput: an unknown, repeated or missing target, a size that is none or repeated, or a
-            LoRA that is not a `Lora`.
+        InvalidInput: something else than targets, none or one twice, a size that is none or
+            repeated, or a LoRA that is not a `Lora`.
     """
 
-    targets: tuple[str, ...] = ("onnxruntime",)
-    sizes: tuple[tuple[int, int], ...] = ()
+    targets: tuple[EngineTarget, ...] = (OnnxRuntime(),)
+    sizes: tuple[Size, ...] = ()
     tile: tuple[int, int] | None = None
     loras: tuple[Lora, ...] = ()
     config: str | os.PathLike[str] | None = None
+    engines: EngineOptions = EngineOptions()
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.targets if name not in TARGETS]
-        if not self.targets or unknown or len(set(self.targets)) != len(self.targets):
+        kinds = tuple(COMPILED.values())
+        unknown = [target for target in self.targets if not isinstance(target, kinds)]
+        if not self.targets or unknown or len(self.keys) != len(self.targets):
             raise InvalidInput(
-                f"targets {self.targets} must be some of {', '.join(TARGETS)}, each once."
+                f"targets {self.targets} must be some of "
+                f"{', '.join(kind.__name__ for kind in kinds)}, each dtype once."
             )
         for size in self.sizes:
             _check_pair("size", size)
         if self.tile is not None:
             _check_pair("tile", self.tile)
-        if len(set(self.sizes)) != len(self.sizes):
-            raise InvalidInput(f"sizes {self.sizes} repeat; give each size once.")
+        if len(set(self.sizes)) != len(self.sizes) or len(self.sizes) > MOST_SIZES:
+            raise InvalidInput(
+                f"{len(self.sizes)} sizes, {len(set(self.sizes))} of them different: give each "
+                f"once, at most {MOST_SIZES}."
+            )
         for lora in self.loras:
             if not isinstance(lora, Lora):
                 raise InvalidInput(f"loras holds {lora!r}; give Lora(path, weight=1.0) objects.")
+
+    @property
+    def keys(self) -> dict[str, EngineTarget]:
+        """What the bundle will call its engines -> their target."""
+        return {engine_key(target): target for target in self.targets}
+
+
+def size_range(least: Size, most: Size) -> tuple[Size, ...]:
+    """Every size from one to another in steps of 64 pixels, the largest included.
+
+    Args:
+        least: (height, width) in pixels.
+        most: not smaller in either.
+
+    Raises:
+        InvalidInput: a range that does not ascend.
+    """
+    if least[0] > most[0] or least[1] > most[1]:
+        raise InvalidInput(
+            f"sizes from {least[0]}x{least[1]} to {most[0]}x{most[1]}: neither height nor width "
+            "may descend."
+        )
+    heights, widths = (_steps(*pair) for pair in zip(least, most, strict=True))
+    return tuple(product(heights, widths))
+
+
+def _steps(least: int, most: int) -> tuple[int, ...]:
+    return (*range(least, most, STEP_PX), most)
 
 
 def _check_pair(name: str, pair: tuple[int, ...]) -> None:

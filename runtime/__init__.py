@@ -7,7 +7,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from denoisert.runtime.engines.target import OnnxRuntime, Torch
+    from denoisert.runtime.engines.target import (
+        OnnxRuntime,
+        OpenVino,
+        TensorRt,
+        TensorRtRtx,
+        Torch,
+    )
     from denoisert.runtime.errors import DenoiseRTError
     from denoisert.runtime.events import Admitted, Ended, Preview, Stepped
     from denoisert.runtime.measure.trace import Trace
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
     from denoisert.runtime.ticket import Ticket
 
 _HOMES = {
-    "engines.target": ("OnnxRuntime", "Torch"),
+    "engines.target": ("OnnxRuntime", "OpenVino", "TensorRt", "TensorRtRtx", "Torch"),
     "errors": ("DenoiseRTError",),
     "events": ("Admitted", "Ended", "Preview", "Stepped"),
     "measure.trace": ("Trace",),

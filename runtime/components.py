@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.open import Bundle
@@ -12,11 +13,12 @@ from denoisert.runtime.codec.decoder import Decoder
 from denoisert.runtime.codec.encoder import PictureEncoder
 from denoisert.runtime.devices.device import Device
 from denoisert.runtime.devices.numpy import NumpyDevice
-from denoisert.runtime.engines.choice import DENOISER, Choice, defer
+from denoisert.runtime.engines.choice import Choice
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.engine import fixed
+from denoisert.runtime.engines.loading import DENOISER, defer
 from denoisert.runtime.engines.resident import DeferredEngine, Resident
-from denoisert.runtime.engines.target import CPU, Target, Torch
+from denoisert.runtime.engines.target import CPU, GRAPHS, Target, Torch
 from denoisert.runtime.phase import Phase
 from denoisert.runtime.text.cache import PromptCache
 from denoisert.runtime.text.encoder import PromptEncoder, Texts, outputs_of
@@ -62,7 +64,11 @@ class Components:
 
 
 def load_components(
-    bundle: Bundle, choices: Sequence[Choice], threads: int, cache: PromptCache
+    bundle: Bundle,
+    choices: Sequence[Choice],
+    threads: int,
+    prompts: PromptCache,
+    cache: Path | None = None,
 ) -> list[Components]:
     """Check everything, once per device; weights are verified and loaded at their first use.
 
@@ -70,7 +76,8 @@ def load_components(
         bundle: the opened bundle.
         choices: of each device.
         threads: intra-op threads of each engine.
-        cache: of encoded prompts, shared by all devices.
+        prompts: encoded ones, shared by all devices.
+        cache: folder of the device profile.
 
     Returns:
         One set of engines per device.
@@ -81,7 +88,10 @@ def load_components(
         BuildError: no engine could have the ports that the manifest lists.
         Tampered: a graph differs from the manifest.
     """
-    return [_load(bundle, choice, threads, cache) for choice in choices]
+    return [
+        _load(bundle, choice, partial(defer, threads=threads, cache=cache), prompts)
+        for choice in choices
+    ]
 
 
 def load_tokenizers(bundle: Bundle) -> dict[str, Tokenizer]:
@@ -96,17 +106,19 @@ def load_tokenizers(bundle: Bundle) -> dict[str, Tokenizer]:
     }
 
 
-def _load(bundle: Bundle, choice: Choice, threads: int, cache: PromptCache) -> Components:
+def _load(
+    bundle: Bundle, choice: Choice, defer: Callable[..., DeferredEngine], prompts: PromptCache
+) -> Components:
     card, coder = bundle.card, bundle.card.autoencoder
     device = load_device(choice.target)
-    engine = partial(defer, bundle, choice, threads=threads)
+    engine = partial(defer, bundle, choice)
     texts = {text.name: engine(text.name) for text in card.texts}
     denoiser = engine(DENOISER)
     decoder = None if coder is None else engine(DECODER)
     encoder = engine(ENCODER) if coder is not None and coder.has_encoder else None
     return Components(
         Denoiser.of(denoiser, card),
-        _texts(texts, card, cache) if texts else None,
+        _texts(texts, card, prompts) if texts else None,
         None if decoder is None else Decoder(decoder, card),
         None if encoder is None else PictureEncoder(encoder, card),
         device,
@@ -128,16 +140,17 @@ def load_device(target: Target) -> Device:
     Raises:
         Incompatible: there is no such device.
     """
-    if target.device == CPU or not isinstance(target, Torch):
+    if target.device == CPU:
         return NumpyDevice()
     from denoisert.runtime.devices.torch import TorchDevice
 
-    return TorchDevice(target.device, target.graphs)
+    graphs = target.graphs if isinstance(target, Torch) else GRAPHS
+    return TorchDevice(target.device, graphs)
 
 
-def _texts(engines: Mapping[str, DeferredEngine], card: Card, cache: PromptCache) -> Texts:
+def _texts(engines: Mapping[str, DeferredEngine], card: Card, prompts: PromptCache) -> Texts:
     encoders = {}
     for text in card.texts:
         engine = fixed(engines[text.name], {}, text.name)
         encoders[text.name] = PromptEncoder(engine, text, outputs_of(text, card.conditions))
-    return Texts(encoders, cache)
+    return Texts(encoders, prompts)

@@ -10,7 +10,8 @@ from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.bundle.sizes import coder_sizes, state_sizes
 from denoisert.runtime.codec.coder import Coder
 from denoisert.runtime.components import DECODER, ENCODER
-from denoisert.runtime.engines.choice import DENOISER, Choice, graph_entry
+from denoisert.runtime.engines.choice import Choice
+from denoisert.runtime.engines.loading import DENOISER, graph_entry, weight_files
 from denoisert.runtime.engines.workspace import MODELLED, UNKNOWN, Call, source_of, workspace_of
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.phase import RELEASABLE, Phase
@@ -128,7 +129,7 @@ def _phase(
     bundle: Bundle, choice: Choice, phase: Phase, calls: list[Call], pool_bytes: int
 ) -> PhaseMemory:
     entries = [graph_entry(bundle, choice, call.component) for call in calls]
-    files = {path for entry in entries for path in entry.weights}
+    files = {path for entry in entries for path in weight_files(entry)}
     workspaces = [workspace_of(bundle, choice, call) for call in calls]
     known = [size for size in workspaces if size is not None]
     buffers = sum(

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from denoisert.runtime.bundle.card import Card
-from denoisert.runtime.engines.target import CPU, Target, target_of
+from denoisert.runtime.engines.target import CPU, Target, check_device
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.phase import Phase, check_releasable
 from denoisert.runtime.text.cache import CACHE_BYTES
@@ -49,17 +49,12 @@ class Options:
             if not is_missing and not is_count:
                 raise InvalidInput(f"{name} {value!r} must be a whole number of at least 1.")
         check_releasable(self.releases)
-        kinds = {(each.name, each.dtype, each.device == CPU) for each in self.targets}
+        kinds = {_kind(each) for each in self.devices}
         if len(kinds) != 1:
             raise InvalidInput(
                 f"devices {self.devices}: give at least one, all of one kind, for example "
                 '("cpu",) or ("cuda:0", "cuda:1").'
             )
-
-    @property
-    def targets(self) -> tuple[Target, ...]:
-        """What runs on each device."""
-        return tuple(map(target_of, self.devices))
 
     @property
     def share(self) -> int:
@@ -78,3 +73,10 @@ class Options:
             return 0
         bound = CACHE_BYTES if self.memory_bytes is None else self.memory_bytes // 8
         return min(CACHE_BYTES, bound)
+
+
+def _kind(device: str | Target) -> tuple[str, str, bool]:
+    """What all devices of a runtime have in common: target, dtype, and whether they are CPUs."""
+    if isinstance(device, str):
+        return "", "", check_device(device) == CPU
+    return device.name, device.dtype, device.device == CPU

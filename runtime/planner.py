@@ -19,8 +19,8 @@ from denoisert.runtime.components import DECODER
 from denoisert.runtime.conditioning import plan_conditions
 from denoisert.runtime.conditions import Conditions
 from denoisert.runtime.devices.device import SMALLEST
-from denoisert.runtime.engines.choice import DENOISER
 from denoisert.runtime.engines.denoiser import Denoiser
+from denoisert.runtime.engines.loading import DENOISER
 from denoisert.runtime.errors import InvalidInput, OutOfMemory, OutOfProfile
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.loop.asks import Ask, row_asks

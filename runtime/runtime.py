@@ -11,10 +11,10 @@ from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.components import Components, load_components, load_tokenizers
 from denoisert.runtime.conditioning import check_sources
-from denoisert.runtime.engines.choice import Choice, choose
+from denoisert.runtime.engines.choice import ON_CPU, Choice, choose
 from denoisert.runtime.engines.target import CPU, Target
 from denoisert.runtime.intake import Intake
-from denoisert.runtime.measure.profile import Profile, ProfileKey
+from denoisert.runtime.measure.profile import Profile, ProfileKey, measured_seconds
 from denoisert.runtime.measure.trace import Trace
 from denoisert.runtime.memory import MemoryPlan, memory_of
 from denoisert.runtime.options import QUEUE, SLOTS, Options
@@ -114,12 +114,14 @@ class Runtime(Service):
         options = Options(slots, queue, threads, tuple(devices), memory_bytes, tuple(releases))
         bundle = Bundle.open(Path(path), expect=expect)
         check_sources(bundle.card.conditions)
-        choices = [choose(bundle, target) for target in options.targets]
+        folder = None if cache is None else Path(cache)
+        seconds = measured_seconds(bundle.id, ON_CPU, folder, options.share)
+        choices = [choose(bundle, device, seconds) for device in options.devices]
         prompts = PromptCache(options.kept_bytes(bundle.card))
-        components = load_components(bundle, choices, options.share, prompts)
+        components = load_components(bundle, choices, options.share, prompts, folder)
         where = components[0].device.title
-        key = ProfileKey.of(bundle.id, choices[0].target.name, options.share, where)
-        profile = Profile.read(None if cache is None else Path(cache), key)
+        key = ProfileKey.of(bundle.id, choices[0].target, options.share, where)
+        profile = Profile.read(folder, key)
         return cls(
             bundle, choices[0], components, options, prompts=prompts, profile=profile, trace=trace
         )

@@ -11,8 +11,9 @@ import numpy as np
 from bench.case import Case, Run, Setting, Size, summary, timed
 from bench.run import run
 from denoisert.runtime.bundle.open import Bundle
-from denoisert.runtime.engines.choice import DENOISER, choose, load
+from denoisert.runtime.engines.choice import choose
 from denoisert.runtime.engines.engine import Bound, Buffer, Engine, Port
+from denoisert.runtime.engines.loading import DENOISER, load
 from denoisert.runtime.engines.target import OnnxRuntime, Torch
 from denoisert.runtime.measure.against import OURS
 from denoisert.runtime.measure.record import Record

@@ -7,7 +7,8 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from denoisert.runtime.bundle.verify import check_regular, scan
 from denoisert.runtime.errors import BundleError
 
 TOKEN_BYTES = 8
+SCRATCH = "scratch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,26 @@ class Draft:
         place = self.folder / relative
         make_folder(place.parent)
         return place
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for what the bundle will not hold; it goes when the block ends."""
+        place = self.folder / SCRATCH
+        place.mkdir(mode=0o700)
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def drop_unused(self, used: Collection[str]) -> None:
+        """Delete weight files that no graph refers to.
+
+        Args:
+            used: their paths in the bundle.
+        """
+        for path in (self.folder / "weights").glob("*"):
+            if f"weights/{path.name}" not in used:
+                path.unlink()
 
     def write(self, relative: str, *chunks: Chunk) -> None:
         """Write one file.

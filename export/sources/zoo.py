@@ -15,7 +15,7 @@ from denoisert.export.sources.source import CARD_NAME, Loaded, read_card
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.document import parse
 from denoisert.runtime.bundle.weights import Tensor, read_header
-from denoisert.runtime.engines.choice import DENOISER
+from denoisert.runtime.engines.loading import DENOISER
 from denoisert.runtime.errors import ExportError, InvalidInput
 
 if TYPE_CHECKING:

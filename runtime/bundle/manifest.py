@@ -17,6 +17,8 @@ from denoisert.runtime.bundle.codecs import CODECS
 from denoisert.runtime.bundle.document import Plain, canonical, parse
 from denoisert.runtime.bundle.typed import decode, encode, shown
 from denoisert.runtime.engines.engine import Port
+from denoisert.runtime.engines.profile import Profile
+from denoisert.runtime.engines.target import FLOAT32
 from denoisert.runtime.errors import InvalidInput, ManifestMismatch, Tampered
 
 FORMAT = 2
@@ -84,6 +86,8 @@ class GraphEntry:
         inputs: what it reads.
         outputs: what it writes.
         opset: ONNX operator set, 0 for a file that is not ONNX.
+        dtype: that it computes in; its ports have dtypes of their own.
+        profiles: shapes that it was compiled for; none where it takes all that its ports allow.
     """
 
     path: str
@@ -91,6 +95,8 @@ class GraphEntry:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     opset: int = 0
+    dtype: str = FLOAT32
+    profiles: tuple[Profile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +107,13 @@ class EngineEntry:
         version: of the library that built them, as it prints itself.
         graphs: component, for example "denoiser" -> its engine, below engines/<target>/.
         buckets: lane counts that it was compiled for; empty means any.
+        capabilities: of the GPUs it was compiled for; empty means all that the library supports.
     """
 
     version: str
     graphs: Mapping[str, GraphEntry]
     buckets: tuple[int, ...] = ()
+    capabilities: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if list(self.buckets) != sorted({bucket for bucket in self.buckets if bucket > 0}):
@@ -124,7 +132,7 @@ class Manifest:
         created_by: program and version.
         card: the model card.
         graphs: component -> graph.
-        engines: target -> its engines.
+        engines: key of a target -> its engines.
         files: path -> digest and size of every file except the manifest.
     """
 

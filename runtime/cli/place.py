@@ -10,43 +10,64 @@ from denoisert.runtime.errors import InvalidInput
 if TYPE_CHECKING:
     from denoisert.runtime.engines.target import Target
 
-TARGETS = ("onnxruntime", "torch")
-DTYPES = ("float32", "float16", "bfloat16")
+TARGETS = ("onnxruntime", "openvino", "tensorrt-rtx", "tensorrt", "torch")
+DTYPES = ("float32", "float16", "bfloat16", "int8")
 
 
 def add_options(group: argparse._ActionsContainer) -> None:
     """Add --device, --target and --dtype."""
-    group.add_argument(
-        "--device", default="cpu", metavar="NAME", help='"cpu" (default), "cuda" or "cuda:1"'
-    )
+    group.add_argument("--device", metavar="NAME", help='"cpu" (default), "cuda" or "cuda:1"')
     group.add_argument(
         "--target",
         choices=TARGETS,
-        help="what runs the graphs; default onnxruntime on the CPU, torch on CUDA",
+        help="what runs the graphs; default: the best of the bundle's that runs there",
     )
     group.add_argument(
-        "--dtype", choices=DTYPES, help="that the denoiser computes in; halves need torch"
+        "--dtype",
+        choices=DTYPES,
+        help="that it computes in, with --target; default: float32, or the target's own",
     )
 
 
-def target(args: argparse.Namespace) -> Target:
+def target(args: argparse.Namespace) -> str | Target:
     """What the options ask for.
 
     Args:
         args: with device, target and dtype.
 
-    Raises:
-        InvalidInput: a device that nobody knows, or a target that does not run there.
-    """
-    from denoisert.runtime.engines.target import FLOAT32, OnnxRuntime, Torch, target_of
+    Returns:
+        A device's name, which leaves the target open, or a target.
 
-    found = target_of(args.device)
-    if args.target == Torch.name or isinstance(found, Torch):
-        found = Torch(args.device, args.dtype or FLOAT32)
-    if args.target in (None, found.name) and args.dtype in (None, found.dtype):
-        return found
-    raise InvalidInput(
-        f"--device {args.device} --target {args.target or found.name} --dtype "
-        f"{args.dtype or found.dtype}: {OnnxRuntime.name} runs on the CPU in "
-        f"{OnnxRuntime.dtype}; take --target {Torch.name}."
+    Raises:
+        InvalidInput: a device that nobody knows, or a target that does not run there or not so.
+    """
+    from denoisert.runtime.engines.target import (
+        CPU,
+        KINDS,
+        OnnxRuntime,
+        OpenVino,
+        Torch,
+        check_device,
     )
+
+    device = None if args.device is None else check_device(args.device)
+    if args.target is None and args.dtype is None:
+        return device or CPU
+    if args.target is None:
+        raise InvalidInput(
+            f"--dtype {args.dtype} needs a --target, one of {', '.join(TARGETS)}; `inspect` shows "
+            "which engines a bundle has."
+        )
+    kind = KINDS[args.target]
+    if device is None and kind in (OnnxRuntime, Torch):
+        device = CPU
+    if device == CPU and kind is OpenVino:
+        device = None  # it has no other
+    told = {"dtype": args.dtype, "device": device}
+    try:
+        return kind(**{name: value for name, value in told.items() if value is not None})
+    except (InvalidInput, TypeError) as error:
+        raise InvalidInput(
+            f"--device {device or CPU} --target {args.target} --dtype {args.dtype or 'not given'}: "
+            f"{args.target} does not run so. {error}"
+        ) from error

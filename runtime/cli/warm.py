@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     bundle = Bundle.open(args.bundle, expect=args.expect)
     choice = choose(bundle, place.target(args))
     where = load_device(choice.target).title
-    key = ProfileKey.of(bundle.id, choice.target.name, threads, where)
+    key = ProfileKey.of(bundle.id, choice.target, threads, where)
     profile = Profile(key, tuple(_measured(bundle, choice, args, threads)))
     path = profile.write(cache)
     if args.json:
@@ -108,11 +108,13 @@ def _measured(
     bundle: Bundle, choice: Choice, args: argparse.Namespace, threads: int
 ) -> Iterator[Call]:
     """Every component at every bucket and size, one engine loaded at a time."""
-    from denoisert.runtime.engines.choice import components, load
+    from denoisert.runtime.engines.loading import components, load
 
     lanes = _lanes(args.lanes)
     for component in components(bundle, choice):
-        with closing(load(bundle, choice, component, threads)) as engine:
+        with closing(
+            load(bundle, choice, component, threads, args.cache or default_cache())
+        ) as engine:
             yield from _sized(engine, bundle.card, component, lanes, args.seconds)
 
 

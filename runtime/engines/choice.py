@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
-from denoisert.runtime.bundle.manifest import GraphEntry
 from denoisert.runtime.bundle.open import Bundle
-from denoisert.runtime.engines.engine import Engine
-from denoisert.runtime.engines.resident import DeferredEngine, Resident
-from denoisert.runtime.engines.target import CPU, FLOAT32, OnnxRuntime, Target, Torch
+from denoisert.runtime.engines.here import obstacle, place_of, version_of
+from denoisert.runtime.engines.target import (
+    BFLOAT16,
+    CPU,
+    FLOAT16,
+    FLOAT32,
+    INT8,
+    OnnxRuntime,
+    OpenVino,
+    Target,
+    TensorRt,
+    TensorRtRtx,
+    Torch,
+    check_device,
+    engine_key,
+    is_cuda,
+    target_of_key,
+)
 from denoisert.runtime.errors import Incompatible
 
-GPU_PACKAGE = "onnxruntime-gpu"
-DENOISER = "denoiser"
-ORT = OnnxRuntime.name
-TORCH_PACKAGES = ("torch", "onnx", "triton")
+ON_CPU: Final[tuple[Target, ...]] = (
+    OnnxRuntime(),
+    OpenVino(FLOAT32),
+    OpenVino(BFLOAT16),
+    OnnxRuntime(INT8),
+    OpenVino(INT8),
+)
+"""What "cpu" may mean, best first: a lower precision only where a bundle has nothing else."""
+
+WIDEST_FIRST: Final = (FLOAT32, BFLOAT16, FLOAT16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,159 +46,131 @@ class Choice:
     Args:
         target: what runs it.
         reason: one line that says why.
+        passed: key of every other set of the bundle -> why it was not taken.
     """
 
     target: Target
     reason: str
+    passed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """What bundles and device profiles call the target."""
+        return engine_key(self.target)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The reason, and those against every other set."""
+        return (self.reason, *(f"not {key}: {why}" for key, why in self.passed.items()))
 
 
-def installed(package: str) -> str | None:
-    """The version of an installed distribution, or None."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def choose(bundle: Bundle, target: Target | None = None) -> Choice:
-    """See whether a target runs here.
+def choose(
+    bundle: Bundle, wanted: str | Target = CPU, seconds: Mapping[str, float] | None = None
+) -> Choice:
+    """Pick the engines of a bundle for a device, or see whether a target runs here.
 
     Args:
         bundle: the opened bundle.
-        target: what is asked for; None for ONNX Runtime on the CPU.
+        wanted: a target; or the name of a device, which leaves the target open: the first that
+            runs here of those in `ON_CPU`, or on CUDA TensorRT, TensorRT for RTX and torch. A lower
+            precision is never taken where a higher one runs on a CPU.
+        seconds: key of a target -> measured time of its denoiser here; sets of one dtype that were
+            all measured are taken by it.
 
     Returns:
         The choice with its reason.
 
     Raises:
-        Incompatible: the bundle or this environment lacks what the target needs.
+        Incompatible: the bundle or this environment lacks what is needed.
+        InvalidInput: no device of that name.
     """
-    if isinstance(target, Torch):
-        return _torch(target)
-    return _onnxruntime(bundle)
+    if not isinstance(wanted, str):
+        return _given(bundle, wanted)
+    candidates = tuple(_candidates(check_device(wanted)))
+    there = [target for target in candidates if _is_there(bundle, target)]
+    against = {engine_key(target): _obstacle(bundle, target) for target in there}
+    runs = [target for target in there if not against[engine_key(target)]]
+    if not runs:
+        raise Incompatible(_nothing(bundle, candidates[0], against))
+    taken, why = _first(runs, seconds or {})
+    return Choice(taken, _reason(bundle, taken) + why, _passed(bundle, taken, wanted))
 
 
-def _torch(target: Torch) -> Choice:
-    """The bundle's own graphs, executed by torch."""
-    needed = TORCH_PACKAGES[: 2 if target.device == CPU else 3]
-    missing = [package for package in needed if installed(package) is None]
-    if missing:
-        raise Incompatible(
-            f"{target!r} needs {', '.join(missing)}, not installed here. "
-            "Run: pip install 'denoisert[torch]'"
-        )
-    where = "the CPU" if target.device == CPU else target.device
-    have = f"{target.name} {installed('torch')}"
-    return Choice(target, f"{have} on {where} in {target.dtype}, running the bundle's own graphs")
+def _candidates(device: str) -> Iterator[Target]:
+    if device == CPU:
+        yield from ON_CPU
+        return
+    yield from (TensorRt(dtype, device) for dtype in WIDEST_FIRST)
+    yield from (TensorRtRtx(dtype, device) for dtype in WIDEST_FIRST)
+    yield Torch(device)
 
 
-def _onnxruntime(bundle: Bundle) -> Choice:
-    cpu, gpu = installed(ORT), installed(GPU_PACKAGE)
-    if cpu and gpu:
+def _given(bundle: Bundle, target: Target) -> Choice:
+    if not _is_there(bundle, target):
+        found, key = sorted(bundle.manifest.engines), engine_key(target)
         raise Incompatible(
-            f"{ORT} {cpu} and {GPU_PACKAGE} {gpu} are both installed; they overwrite "
-            "each other's files. "
-            f"Uninstall both, then install denoisert[cpu] or denoisert[gpu], not both."
+            f"the bundle has engines for {', '.join(found) or 'no target'}, none for {key}. "
+            f"Compile with --target {target.name}:{target.dtype}, or open it on Torch()."
         )
-    found = sorted(bundle.manifest.engines)
-    if ORT not in found:
-        raise Incompatible(
-            f"the bundle has engines for {', '.join(found) or 'no target'}, none for {ORT}. "
-            f"Compile with --target {ORT}, or open it on Torch()."
-        )
-    have = cpu or gpu
-    if have is None:
-        raise Incompatible(
-            f"the bundle's {ORT} engine needs ONNX Runtime, which is not installed. "
-            "Run: pip install 'denoisert[cpu]'"
-        )
-    built = bundle.manifest.engines[ORT].version
-    return Choice(
-        OnnxRuntime(), f"{ORT} {have} on the CPU, the bundle's engine for it (checked with {built})"
+    against = _obstacle(bundle, target)
+    if against:
+        raise Incompatible(f"{engine_key(target)} cannot run here: {against}")
+    return Choice(target, _reason(bundle, target), _passed(bundle, target, target.device))
+
+
+def _first(runs: list[Target], seconds: Mapping[str, float]) -> tuple[Target, str]:
+    """The best of those that run, and what a measurement had to say."""
+    equals = [target for target in runs if target.dtype == runs[0].dtype]
+    if len(equals) == 1 or any(engine_key(target) not in seconds for target in equals):
+        return runs[0], ""
+    best = min(equals, key=lambda target: seconds[engine_key(target)])
+    times = ", ".join(
+        f"{engine_key(target)} {1e3 * seconds[engine_key(target)]:.3g} ms" for target in equals
     )
+    return best, f"; measured here: {times}"
 
 
-def load(bundle: Bundle, choice: Choice, component: str, threads: int) -> Engine:
-    """Verify and load one component of a target.
-
-    Args:
-        bundle: the opened bundle.
-        choice: what `choose` picked.
-        component: its name in the manifest, for example "denoiser" or "decoder".
-        threads: intra-op threads; torch has one number for the whole process and keeps it.
-
-    Returns:
-        The engine.
-
-    Raises:
-        Incompatible: the target has no such component.
-        BuildError: the engine cannot be loaded.
-        Tampered: a file differs from the manifest.
-    """
-    entry = graph_entry(bundle, choice, component)
-    for path in entry.weights:
-        bundle.verified(path)
-    graph = bundle.verified(entry.path)
-    # Heavy libraries are imported only once an engine is wanted.
-    if isinstance(choice.target, Torch):
-        from denoisert.runtime.engines.torch.engine import TorchEngine
-
-        dtype = choice.target.dtype if component == DENOISER else FLOAT32
-        return TorchEngine(graph, bundle.root, device=choice.target.device, dtype=dtype)
-    from denoisert.runtime.engines.ort import OrtEngine
-
-    return OrtEngine(graph, bundle.root, threads=threads)
+def _is_there(bundle: Bundle, target: Target) -> bool:
+    return isinstance(target, Torch) or engine_key(target) in bundle.manifest.engines
 
 
-def defer(bundle: Bundle, choice: Choice, component: str, threads: int) -> DeferredEngine:
-    """One component of a target, loaded when it is first bound.
-
-    Its graph is verified now, its weights when they are loaded. What computes in another dtype than
-    its file has other ports, too, which only the loaded graph tells: it is loaded now.
-
-    Args:
-        bundle: the opened bundle.
-        choice: what `choose` picked.
-        component: its name in the manifest.
-        threads: see `load`.
-
-    Raises:
-        Incompatible: the target has no such component.
-        BuildError: no engine could have its outputs, or it is loaded now and cannot be.
-        Tampered: its graph differs from the manifest.
-    """
-    entry = graph_entry(bundle, choice, component)
-    bundle.verified(entry.path)
-    size = sum(bundle.manifest.files[path].size for path in entry.weights)
-    resident = Resident(component, size, partial(load, bundle, choice, component, threads))
-    if component == DENOISER and choice.target.dtype != FLOAT32:
-        engine = resident.engine()
-        return DeferredEngine(resident, (engine.inputs, engine.outputs))
-    return DeferredEngine(resident, (entry.inputs, entry.outputs))
+def _obstacle(bundle: Bundle, target: Target) -> str:
+    return obstacle(target, bundle.manifest.engines.get(engine_key(target)))
 
 
-def components(bundle: Bundle, choice: Choice) -> tuple[str, ...]:
-    """Names of the components that a target has."""
-    return tuple(_graphs(bundle, choice))
+def _reason(bundle: Bundle, target: Target) -> str:
+    have = f"{target.name} {version_of(target)} on {place_of(target)} in {target.dtype}"
+    if isinstance(target, Torch):
+        return f"{have}, running the bundle's own graphs"
+    built = bundle.manifest.engines[engine_key(target)].version
+    return f"{have}, the bundle's engine for it (built with {built})"
 
 
-def _graphs(bundle: Bundle, choice: Choice) -> Mapping[str, GraphEntry]:
-    """Torch runs the graphs themselves, other targets engines made of them."""
-    if isinstance(choice.target, Torch):
-        return bundle.manifest.graphs
-    return bundle.manifest.engines[choice.target.name].graphs
+def _passed(bundle: Bundle, taken: Target, device: str) -> dict[str, str]:
+    """Why each other set of the bundle was not taken."""
+    return {
+        key: _why_not(bundle, target_of_key(key), device)
+        for key in bundle.manifest.engines
+        if key != engine_key(taken)
+    }
 
 
-def graph_entry(bundle: Bundle, choice: Choice, component: str) -> GraphEntry:
-    """What the manifest says about one component of a target.
+def _why_not(bundle: Bundle, target: Target | None, device: str) -> str:
+    if target is None:
+        return "this version of DenoiseRT does not know it"
+    against = _obstacle(bundle, target)
+    if against:
+        return against
+    if is_cuda(target.device) != is_cuda(device):
+        return f"it runs on {place_of(target)}; ask for {target!r}"
+    return f"it runs here, too; ask for {target!r}"
 
-    Raises:
-        Incompatible: the target has no such component.
-    """
-    graphs = _graphs(bundle, choice)
-    if component not in graphs:
-        raise Incompatible(
-            f"the bundle's {choice.target.name} engines have no {component!r}, only "
-            f"{', '.join(sorted(graphs))}. Compile the model again."
-        )
-    return graphs[component]
+
+def _nothing(bundle: Bundle, first: Target, against: Mapping[str, str]) -> str:
+    if against:
+        return "; ".join(f"{key} cannot run here: {why}" for key, why in against.items())
+    found = ", ".join(sorted(bundle.manifest.engines)) or "no target"
+    return (
+        f"the bundle has engines for {found}, none for {first.device}. Compile with --target "
+        f"{first.name}, or open it on Torch()."
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from denoisert.runtime.errors import InvalidInput
@@ -25,11 +25,11 @@ class Profile:
     axes: Mapping[str, tuple[int, int, int]]
 
     def __post_init__(self) -> None:
-        for name, (least, usual, most) in self.axes.items():
-            if not 1 <= least <= usual <= most:
+        for name, lengths in self.axes.items():
+            if len(lengths) != 3 or lengths[0] < 1 or list(lengths) != sorted(lengths):
                 raise InvalidInput(
-                    f"{name} from {least} over {usual} to {most}: a profile's lengths ascend and "
-                    "are at least 1."
+                    f"{name} {tuple(lengths)}: a profile has least, usual and most, ascending and "
+                    "at least 1."
                 )
 
     @property
@@ -47,3 +47,9 @@ class Profile:
             f"{name} {least}" if least == most else f"{name} {least} to {most}"
             for name, (least, _, most) in self.axes.items()
         )
+
+
+def profile_buckets(profiles: Sequence[Profile]) -> tuple[int, ...]:
+    """Every number of lanes that some profile holds, ascending; none without profiles."""
+    spans = (profile.axes[LANES] for profile in profiles if LANES in profile.axes)
+    return tuple(sorted({lanes for least, _, most in spans for lanes in range(least, most + 1)}))

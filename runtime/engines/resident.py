@@ -5,7 +5,7 @@ Its ports are those that the manifest lists, so plans and refusals need no weigh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from time import perf_counter_ns
 
@@ -18,6 +18,7 @@ from denoisert.runtime.engines.engine import (
     lane_buckets,
     ports_at,
 )
+from denoisert.runtime.engines.profile import Profile, profile_buckets
 from denoisert.runtime.errors import BuildError, EngineError
 
 NS_PER_MS = 1e6
@@ -108,15 +109,16 @@ class DeferredEngine:
     Args:
         resident: the engine, shared with this one at other sizes.
         ports: inputs and outputs that it will have.
+        profiles: shapes that it was compiled for; none where it takes all that its ports allow.
 
     Raises:
         BuildError: outputs that no engine could have.
     """
 
-    def __init__(self, resident: Resident, ports: Ports) -> None:
+    def __init__(self, resident: Resident, ports: Ports, profiles: Sequence[Profile] = ()) -> None:
         self.resident = resident
         self.inputs, self.outputs = ports
-        self.buckets = lane_buckets(self.outputs, LARGEST_BUCKET)
+        self.buckets = profile_buckets(profiles) or lane_buckets(self.outputs, LARGEST_BUCKET)
         self._promised = ports
         self._sizes: Mapping[str, int] = {}
 

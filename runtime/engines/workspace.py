@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from denoisert.runtime.bundle.open import Bundle
-from denoisert.runtime.engines.choice import DENOISER, Choice, installed
+from denoisert.runtime.engines.choice import Choice
+from denoisert.runtime.engines.here import installed
+from denoisert.runtime.engines.loading import DENOISER
 from denoisert.runtime.engines.target import FLOAT32, Torch
 
 UNKNOWN = "unknown"

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import get_ident
 
 from denoisert.runtime.bundle.document import canonical, parse
 from denoisert.runtime.bundle.typed import decode, encode
+from denoisert.runtime.engines.here import PACKAGES
+from denoisert.runtime.engines.loading import DENOISER
+from denoisert.runtime.engines.target import Target, engine_key
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.measure.estimate import Basis, Estimate
 from denoisert.runtime.measure.record import libraries, processor
@@ -31,7 +34,7 @@ class ProfileKey:
 
     Args:
         bundle: its id.
-        target: of the engines.
+        target: its key.
         device: name of the processor or accelerator.
         threads: of one engine.
         libraries: versions of what runs.
@@ -44,18 +47,18 @@ class ProfileKey:
     libraries: Mapping[str, str]
 
     @classmethod
-    def of(cls, bundle: str, target: str, threads: int, device: str | None = None) -> ProfileKey:
+    def of(cls, bundle: str, target: Target, threads: int, device: str | None = None) -> ProfileKey:
         """The key on this machine.
 
         Args:
             bundle: its id.
-            target: of the engines.
+            target: what runs the engines.
             threads: of one engine.
             device: its name; None for this machine's processor.
         """
         found = libraries()
-        used = {name: found[name] for name in ("numpy", target) if name in found}
-        return cls(bundle, target, device or processor(), threads, used)
+        used = {name: found[name] for name in ("numpy", *PACKAGES[target.name]) if name in found}
+        return cls(bundle, engine_key(target), device or processor(), threads, used)
 
     def path(self, cache: Path) -> Path:
         """Where the profile lies in a cache folder."""
@@ -168,6 +171,29 @@ class Profile:
         if not times:
             return Estimate()
         return Estimate(_line(times, lanes), Basis.MODELLED)
+
+
+def measured_seconds(
+    bundle: str, targets: Sequence[Target], cache: Path | None, threads: int
+) -> dict[str, float]:
+    """How long the denoiser takes on each of some targets of this machine's processor.
+
+    Args:
+        bundle: its id.
+        targets: on the CPU.
+        cache: folder of device profiles, or None.
+        threads: of one engine.
+
+    Returns:
+        Key of a target -> seconds of its smallest measured call; without those never measured.
+    """
+    found = {}
+    for target in targets:
+        profile = Profile.read(cache, ProfileKey.of(bundle, target, threads))
+        times = profile.times(DENOISER)
+        if times:
+            found[engine_key(target)] = next(iter(times.values()))
+    return found
 
 
 def _line(times: Mapping[int, float], lanes: int) -> float:

@@ -12,7 +12,10 @@ from pathlib import Path
 
 from denoisert.runtime.errors import InvalidInput
 
-LIBRARIES = ("numpy", "onnxruntime", "torch", "triton", "diffusers", "openvino")
+LIBRARIES = (
+    *("numpy", "onnxruntime", "torch", "triton", "diffusers", "openvino"),
+    *("onnxruntime-gpu", "tensorrt-rtx-cu13", "tensorrt"),
+)
 
 
 @dataclass(frozen=True, slots=True)

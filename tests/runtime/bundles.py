@@ -8,8 +8,9 @@ from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.codec.decoder import Decoder
 from denoisert.runtime.codec.encoder import PictureEncoder
 from denoisert.runtime.components import DECODER, ENCODER, Components
-from denoisert.runtime.engines.choice import DENOISER, choose, load
+from denoisert.runtime.engines.choice import choose
 from denoisert.runtime.engines.denoiser import Denoiser
+from denoisert.runtime.engines.loading import DENOISER, load
 from denoisert.runtime.options import Options
 from denoisert.runtime.runtime import Runtime
 from denoisert.runtime.sampling.parametrisation import Parametrisation

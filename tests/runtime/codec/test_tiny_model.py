@@ -16,8 +16,9 @@ from denoisert.runtime.codec.coder import Coder
 from denoisert.runtime.codec.decoder import Decoder
 from denoisert.runtime.codec.encoder import PictureEncoder
 from denoisert.runtime.conditioning import plan_conditions
-from denoisert.runtime.engines.choice import choose, load
+from denoisert.runtime.engines.choice import choose
 from denoisert.runtime.engines.engine import Engine
+from denoisert.runtime.engines.loading import load
 from denoisert.runtime.request import Condition
 from denoisert.runtime.text.cache import PromptCache
 from denoisert.runtime.text.encoder import PromptEncoder, Texts, outputs_of

@@ -9,9 +9,11 @@ import pytest
 
 from denoisert.runtime.bundle.card import TimeShape
 from denoisert.runtime.bundle.open import Bundle
-from denoisert.runtime.engines import choice
-from denoisert.runtime.engines.choice import DENOISER, choose, components, installed, load
+from denoisert.runtime.engines import here
+from denoisert.runtime.engines.choice import choose
 from denoisert.runtime.engines.denoiser import Denoiser
+from denoisert.runtime.engines.here import installed
+from denoisert.runtime.engines.loading import DENOISER, components, load
 from denoisert.runtime.engines.target import OnnxRuntime, Torch
 from denoisert.runtime.errors import BuildError, Incompatible, Tampered
 from tests.runtime.bundles import compiled
@@ -29,7 +31,7 @@ def bundle(path):
 
 
 def versions(monkeypatch, **found):
-    monkeypatch.setattr(choice, "installed", lambda name: found.get(name.replace("-", "_")))
+    monkeypatch.setattr(here, "installed", lambda name: found.get(name.replace("-", "_")))
 
 
 def test_the_choice_names_target_versions_and_reason(bundle):

@@ -1,0 +1,67 @@
+"""What an engine answers to some inputs, asked in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from denoisert.export.random_inputs import Arrays
+from denoisert.export.targets.arrays import read_arrays, write_arrays
+from denoisert.runtime.bundle.manifest import GraphEntry
+from denoisert.runtime.bundle.typed import encode
+from denoisert.runtime.errors import BuildError, EngineError
+
+MODULE: Final = "denoisert.export.targets.trial"
+TAIL: Final = 2000
+
+
+def answers(
+    root: Path, entry: GraphEntry, key: str, inputs: Sequence[Arrays]
+) -> tuple[Arrays, ...]:
+    """Load an engine as the runtime does, and run it.
+
+    Args:
+        root: folder of a bundle or draft.
+        entry: what the manifest says about the engine.
+        key: of its target.
+        inputs: of each call, port name -> array.
+
+    Returns:
+        Outputs of each call.
+
+    Raises:
+        EngineError: it cannot be loaded or run, or its process crashed.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for number, arrays in enumerate(inputs):
+            write_arrays(folder / f"{number}.npz", arrays)
+        asked = {
+            "root": str(root),
+            "entry": encode(GraphEntry, entry, {}),
+            "key": key,
+            "folder": place,
+            "count": len(inputs),
+        }
+        command = [sys.executable, "-m", MODULE]
+        done = subprocess.run(
+            command, input=json.dumps(asked), capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise _failure(entry.path, done)
+        return tuple(read_arrays(folder / f"{number}.out.npz") for number in range(len(inputs)))
+
+
+def _failure(path: str, done: subprocess.CompletedProcess[str]) -> EngineError:
+    if done.stdout:
+        told = json.loads(done.stdout)
+        return EngineError(f"{path} does not run here. {told['kind']}: {told['message']}")
+    return BuildError(
+        f"{path} could not be tried: its process ended with {done.returncode}. It said: "
+        f"{' '.join(done.stderr[-TAIL:].split()) or 'nothing'}"
+    )
