@@ -6,7 +6,7 @@ weights. Locations are relative to the bundle's root, from where engines load th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,10 +46,26 @@ def externalise(model: ir.Model, root: Path, write: WriteWeights) -> tuple[str, 
     large = {name: value for name, value in model.graph.initializers.items() if _is_large(value)}
     if not large:
         return ()
-    location, places = write({name: _array(value) for name, value in large.items()})
+    location, places = write(_Arrays(large))
     for name, value in large.items():
         _external(value, root, location, places[name])
     return (location,)
+
+
+class _Arrays(Mapping[str, NDArray[Any]]):
+    """Initialisers as arrays, made when they are asked for: those of a lazy tensor one by one."""
+
+    def __init__(self, values: Mapping[str, ir.Value]) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return _array(self._values[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 def _is_large(value: ir.Value) -> bool:
@@ -74,7 +90,7 @@ def _external(value: ir.Value, root: Path, location: str, place: tuple[int, int]
         offset,
         length,
         tensor.dtype,
-        shape=ir.Shape(tensor.numpy().shape),
+        shape=ir.Shape(tensor.shape),
         name=str(value.name),
         base_dir=root,
     )
