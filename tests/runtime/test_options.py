@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from denoisert.runtime.engines.target import OnnxRuntime, Torch
+from denoisert.runtime.engines.target import OnnxRuntime, OpenVino, TensorRtRtx, Torch
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.options import Options
 from denoisert.runtime.text.cache import CACHE_BYTES
@@ -34,10 +34,30 @@ def test_devices_are_of_one_kind(devices):
         Options(devices=devices)
 
 
-def test_names_of_devices_mean_targets():
-    assert Options().targets == (OnnxRuntime(),)
-    assert Options(devices=("cuda", "cuda:1")).targets == (Torch("cuda"), Torch("cuda:1"))
-    assert Options(devices=[Torch("cpu", "float16")]).targets == (Torch("cpu", "float16"),)
+@pytest.mark.parametrize(
+    "devices",
+    [
+        ("cuda", "cuda:1"),
+        ("cpu", "cpu"),
+        (OpenVino(), OpenVino()),
+        (TensorRtRtx(device="cuda:0"), TensorRtRtx(device="cuda:1")),
+    ],
+)
+def test_several_devices_of_one_kind_are_kept_as_they_were_given(devices):
+    assert Options(devices=devices).devices == devices
+
+
+@pytest.mark.parametrize(
+    "devices",
+    [
+        (OnnxRuntime(), OpenVino("float32")),
+        (OpenVino("float32"), OpenVino("bfloat16")),
+        (TensorRtRtx(), Torch("cuda", "float16")),
+    ],
+)
+def test_devices_of_another_target_or_dtype_are_of_another_kind(devices):
+    with pytest.raises(InvalidInput, match="all of one kind"):
+        Options(devices=devices)
 
 
 @pytest.mark.parametrize(

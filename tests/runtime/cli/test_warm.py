@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from denoisert.runtime import CFG, Request, Runtime
+from denoisert.runtime import CFG, OnnxRuntime, Request, Runtime
 from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.cli import main
 from denoisert.runtime.measure.estimate import Basis
@@ -19,7 +19,7 @@ def warm(*words):
 def test_times_are_kept_and_printed(tmp_path, capsys):
     assert warm("--cache", tmp_path) == 0
     lines = capsys.readouterr().out.splitlines()
-    key = ProfileKey.of(Bundle.open(STORED).id, "onnxruntime", 1)
+    key = ProfileKey.of(Bundle.open(STORED).id, OnnxRuntime(), 1)
     times = Profile.read(tmp_path, key).times("denoiser")
     assert list(times) == list(range(1, 17))
     assert min(times.values()) > 0

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from denoisert.runtime.engines.target import OnnxRuntime
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.measure.estimate import Basis, Estimate
 from denoisert.runtime.measure.profile import Call, Profile, ProfileKey
@@ -157,11 +158,11 @@ def test_what_was_never_measured_is_unknown():
 
 
 def test_the_key_of_this_machine_names_what_runs():
-    key = ProfileKey.of("b" * 64, "onnxruntime", 3)
+    key = ProfileKey.of("b" * 64, OnnxRuntime(), 3)
     assert (key.bundle, key.target, key.threads) == ("b" * 64, "onnxruntime", 3)
     assert key.device
     assert set(key.libraries) == {"numpy", "onnxruntime"}
-    assert key == ProfileKey.of("b" * 64, "onnxruntime", 3)
+    assert key == ProfileKey.of("b" * 64, OnnxRuntime(), 3)
 
 
 @pytest.mark.parametrize(("lanes", "seconds"), [(0, 1.0), (1, -1.0)])
