@@ -45,8 +45,8 @@ def compile_bundle(
 
     Args:
         model: a zoo model's name or folder, a diffusers folder, one safetensors file of a whole
-            model (`options.config` then has its configurations), one ONNX file of a denoiser, or
-            a torch module.
+            model (`options.config` then has its configurations), one ONNX file of a denoiser, a
+            torch module, or a bundle that is to have other engines.
         out: the bundle's folder: new, empty, or an older bundle, which stays until the end.
         card: needed for an ONNX file and a torch module; replaces a folder's own.
         options: targets, by default ONNX Runtime; sizes, tile and LoRAs of a diffusers folder.
@@ -114,6 +114,8 @@ def find_source(
         )
     refuse_lone(path)
     _refuse_choices(chosen)
+    if (path / NAME).is_file():
+        return _bundle_source(path, card)
     return ZooFolder(path, card) if path.is_dir() else _onnx_source(path, card)
 
 
@@ -211,6 +213,14 @@ def _checkpoint_source(path: Path, card: Card | None, options: CompileOptions) -
         )
     refuse_lone(folder)
     return DiffusersFolder(folder, card, options, checkpoint)
+
+
+def _bundle_source(path: Path, card: Card | None) -> ModelSource:
+    if card is not None:
+        raise InvalidInput(f"{path.name} is a bundle, which has a card of its own; leave card out.")
+    from denoisert.export.sources.bundle import BundleFolder
+
+    return BundleFolder(path)
 
 
 def _onnx_source(path: Path, card: Card | None) -> ModelSource:
