@@ -13,6 +13,7 @@ from denoisert.runtime.engines.choice import Choice
 from denoisert.runtime.engines.engine import Engine
 from denoisert.runtime.engines.resident import DeferredEngine, Resident
 from denoisert.runtime.engines.target import (
+    CPU,
     FLOAT32,
     EngineTarget,
     OnnxRuntime,
@@ -74,6 +75,10 @@ def open_engine(
         BuildError: it cannot be loaded.
     """
     path = root / entry.path
+    if isinstance(target, OnnxRuntime) and target.device != CPU:
+        from denoisert.runtime.engines.ort_cuda import OrtCudaEngine
+
+        return OrtCudaEngine(path, root, target)
     if isinstance(target, OnnxRuntime):
         from denoisert.runtime.engines.ort import OrtEngine
 

@@ -92,13 +92,9 @@ class OrtEngine:
     """
 
     def __init__(self, graph: Path, weights_root: Path, *, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
+        options = session_options(weights_root)
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", str(weights_root)
-        )
         try:
             session = onnxruntime.InferenceSession(
                 graph.read_bytes(), options, providers=[PROVIDER]
@@ -110,8 +106,8 @@ class OrtEngine:
                 f"{graph.name} was asked to run on {PROVIDER} and runs on "
                 f"{session.get_providers()}."
             )
-        self.inputs = _ports(session.get_inputs())
-        self.outputs = _ports(session.get_outputs())
+        self.inputs = read_ports(session.get_inputs())
+        self.outputs = read_ports(session.get_outputs())
         self._opened = Opened(session)
         self.buckets = lane_buckets(self.outputs, LARGEST_BUCKET)
 
@@ -162,7 +158,22 @@ class OrtEngine:
         self._opened.session = None
 
 
-def _ports(nodes: list[onnxruntime.NodeArg]) -> tuple[Port, ...]:
+def session_options(weights_root: Path) -> onnxruntime.SessionOptions:
+    """What sessions on every device have in common: where weights lie, and no warnings."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(weights_root)
+    )
+    return options
+
+
+def read_ports(nodes: list[onnxruntime.NodeArg]) -> tuple[Port, ...]:
+    """Inputs or outputs of a session.
+
+    Raises:
+        BuildError: a type that is not fed, or an open axis without a name.
+    """
     ports = []
     for node in nodes:
         if node.type not in DTYPES:
