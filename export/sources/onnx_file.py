@@ -1,6 +1,7 @@
 """One ONNX file of a denoiser, written by someone else, with a card; taken as it is.
 
-Opset and time shape stay; only names of free dimensions become ours. The file is not trusted: it is
+Opset and time shape stay; names of free dimensions become ours, constants are folded, and what a
+bundle cannot have is settled (`foreign_graph.py`). The file is not trusted: it is
 parsed, checked and searched for operators and data files before anything loads it.
 """
 
@@ -17,13 +18,15 @@ from google.protobuf.message import DecodeError
 
 from denoisert.export.fingerprint import Fingerprint
 from denoisert.export.graph.dims import unify_dims
+from denoisert.export.graph.fold_constants import fold_constants
 from denoisert.export.graph.ports import check_names, graph_inputs, read_ports
 from denoisert.export.graph.signature import DENOISER, denoiser_signature
 from denoisert.export.need import SESSION, Part
 from denoisert.export.random_inputs import Arrays, fit_inputs
 from denoisert.export.sources.external_data import check_external, external_files, graphs
+from denoisert.export.sources.foreign_graph import Settled, settle_graph
 from denoisert.export.sources.source import Component, Loaded
-from denoisert.export.targets.session import open_reference
+from denoisert.export.targets.session import Evaluate, open_graph, open_reference
 from denoisert.runtime.bundle.card import Card, TimeShape
 from denoisert.runtime.errors import ExportError, UnsupportedOperator
 
@@ -86,18 +89,28 @@ class OnnxFile:
             ) from error
         model = _read_graph(self.path)
         signature = denoiser_signature(self.card)
-        check_names(model, signature)
         _drop_weight_inputs(model)
+        settled = settle_graph(model, signature)
+        check_names(model, signature)
         original = read_ports(model.graph.inputs)
+        evaluate = self._reference(model, settled)
         unify_dims(model, signature)
-        evaluate = open_reference(self.path)
+        fold_constants(model)
 
         def fitted(inputs: Arrays) -> Arrays:
-            return evaluate(fit_inputs(inputs, original))
+            found = evaluate(fit_inputs(inputs, original))
+            return {name: found[name] for name in signature.output_names}
 
         is_scalar = self.card.network.time_shape is TimeShape.SCALAR
-        notes = (SCALAR_NOTE,) if is_scalar else ()
+        notes = (*settled.notes, *((SCALAR_NOTE,) if is_scalar else ()))
         return Loaded(self.card, (Component(signature, model, fitted, notes),))
+
+    def _reference(self, model: ir.Model, settled: Settled) -> Evaluate:
+        """The file as its author left it; what became of its graph where that is another one."""
+        if not settled.is_other:
+            return open_reference(self.path)
+        text = ir.to_proto(model).SerializeToString()
+        return open_graph(text, self.path.parent, self.path.name)
 
 
 def _read_graph(path: Path) -> ir.Model:
