@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -47,8 +48,9 @@ def answers(
             "key": key,
             "folder": place,
             "count": len(inputs),
+            "parent": os.getpid(),
         }
-        command = [sys.executable, "-m", MODULE]
+        command = [sys.executable, "-P", "-m", MODULE]
         done = subprocess.run(
             command, input=json.dumps(asked), capture_output=True, text=True, check=False
         )

@@ -7,6 +7,7 @@ to standard error.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -19,18 +20,16 @@ from time import perf_counter
 from typing import IO, Final
 
 from denoisert.export.targets.job import EngineJob, Report
+from denoisert.export.targets.parent import follow
 from denoisert.runtime.bundle.typed import decode
 from denoisert.runtime.engines.profile import Profile
-from denoisert.runtime.errors import DenoiseRTError
-
-COMPILERS: Final = {
-    "openvino": "denoisert.export.targets.openvino",
-    "tensorrt-rtx": "denoisert.export.targets.tensorrt",
-    "tensorrt": "denoisert.export.targets.tensorrt",
-}
-"""Target -> the module whose `build` compiles for it."""
+from denoisert.runtime.errors import BuildError, BundleError, DenoiseRTError, OutOfMemory
 
 KIB: Final = 1024
+STATUS: Final = Path("/proc/self/status")
+
+DISK: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS))
+"""Errors of a disk that is full or refuses."""
 
 
 def main() -> int:
@@ -38,23 +37,24 @@ def main() -> int:
     news = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # a library that prints must not garble the news
     asked = json.loads(sys.stdin.read())
-    _limit(asked["memory_bytes"])
+    follow(asked["parent"])
+    limit = _limit(asked["memory_bytes"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     job = read_job(asked["job"])
     start = perf_counter()
     try:
-        build: Callable[[EngineJob, Report], None] = import_module(COMPILERS[job.target]).build
-        build(job, lambda *step: _tell(news, step=step))
+        _build(job, asked["compiler"], lambda *step: _tell(news, step=step))
     except DenoiseRTError as error:
-        _tell(news, error={"kind": type(error).__name__, "message": str(error)})
-        return 1
+        return _fail(news, error)
     except MemoryError:
-        _tell(news, error={"kind": "OutOfMemory", "message": "its memory is used up."})
-        return 1
+        return _fail(news, _exhausted(job, limit))
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        return _fail(news, _unwritten(job, error))
     except KeyboardInterrupt:
         return 130
-    peak = KIB * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    _tell(news, built={"seconds": perf_counter() - start, "peak_bytes": peak})
+    _tell(news, built={"seconds": perf_counter() - start, "peak_bytes": peak_bytes()})
     return 0
 
 
@@ -67,10 +67,53 @@ def read_job(plain: dict[str, object]) -> EngineJob:
     return EngineJob(component, target, graph, root, out, profiles, capabilities)
 
 
-def _limit(memory_bytes: int | None) -> None:
+def peak_bytes() -> int:
+    """The most memory that this process has held.
+
+    `getrusage` would count what the process that started it held at that moment, too.
+    """
+    lines = STATUS.read_text(encoding="utf-8").splitlines()
+    return next(KIB * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+def _build(job: EngineJob, compiler: str, report: Report) -> None:
+    build: Callable[[EngineJob, Report], None] = import_module(compiler).build
+    build(job, report)
+    if not job.out.is_file():
+        raise BuildError(
+            f"the compiler of {job.component} for {job.target} has ended without an error and "
+            f"without {job.out.name}. This is a fault of DenoiseRT: report it."
+        )
+
+
+def _limit(memory_bytes: int | None) -> int | None:
     """Bound what this process may allocate, so that it fails instead of the machine."""
-    if memory_bytes is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    if memory_bytes is None:
+        return None
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = memory_bytes if most == resource.RLIM_INFINITY else min(memory_bytes, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    return limit
+
+
+def _exhausted(job: EngineJob, limit: int | None) -> OutOfMemory:
+    bound = "the memory that there is" if limit is None else f"the {limit / 2**30:.2f} GiB of it"
+    return OutOfMemory(
+        f"the compiler of {job.component} for {job.target} wanted more memory than {bound} that it "
+        "may take. Give it more with --memory, or compile a smaller --batch or --size."
+    )
+
+
+def _unwritten(job: EngineJob, error: OSError) -> BundleError:
+    return BundleError(
+        f"cannot write {job.out.name!r} for {job.target}: {error.strerror}. Nothing was changed; "
+        "make room and compile again: engines that are done are kept."
+    )
+
+
+def _fail(news: IO[str], error: DenoiseRTError) -> int:
+    _tell(news, error={"kind": type(error).__name__, "message": str(error)})
+    return 1
 
 
 def _tell(news: IO[str], **what: object) -> None:
@@ -78,4 +121,4 @@ def _tell(news: IO[str], **what: object) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    os._exit(main())  # libraries crash and hang when they are taken apart

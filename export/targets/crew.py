@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from threading import Condition, Lock
+from types import MappingProxyType
 from typing import Final
 
 from denoisert.export.targets.job import EngineJob
@@ -16,6 +17,15 @@ from denoisert.runtime.errors import BuildError
 Step = Callable[[str, int, int], None]
 MOST: Final = 8
 
+COMPILERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "openvino": "denoisert.export.targets.openvino",
+        "tensorrt-rtx": "denoisert.export.targets.tensorrt",
+        "tensorrt": "denoisert.export.targets.tensorrt",
+    }
+)
+"""Target -> the module whose `build(job, report)` compiles for it."""
+
 
 class CompilerCrew:
     """Builds engines in processes of their own.
@@ -23,8 +33,10 @@ class CompilerCrew:
     Args:
         memory_bytes: what they may take together; a larger engine is built alone.
         store: where engines are kept; None for nowhere.
-        step: called with the news of every compiler: engine, steps done, steps in all.
+        step: called with the news of every compiler, one at a time: engine, steps done, steps in
+            all.
         limit_bytes: what one process may allocate; None for no bound.
+        compilers: target -> name of the module that compiles for it.
     """
 
     def __init__(
@@ -33,12 +45,16 @@ class CompilerCrew:
         store: EngineStore | None,
         step: Step,
         limit_bytes: int | None = None,
+        *,
+        compilers: Mapping[str, str] = COMPILERS,
     ) -> None:
+        self._compilers = compilers
         self._limit_bytes = limit_bytes
         self._memory_bytes = self._free = memory_bytes
         self._store = store
         self._step = step
         self._room = Condition(Lock())
+        self._telling = Lock()
         self._running: set[EngineProcess] = set()
         self._is_stopped = False
         self._pool = ThreadPoolExecutor(min(MOST, len(os.sched_getaffinity(0))))
@@ -51,7 +67,11 @@ class CompilerCrew:
             job: what to build.
             digest: of all that it depends on.
             need_bytes: what its compiler is expected to take.
+
+        Raises:
+            DenoiseRTError: an engine that was asked for before could not be built.
         """
+        self._raise_failure()
         future: Future[Built] = self._pool.submit(self._build, job, digest, need_bytes)
         self._jobs.append(future)
         return future
@@ -60,12 +80,11 @@ class CompilerCrew:
         """Wait for all engines; the first failure stops the others.
 
         Raises:
-            BuildError: an engine could not be built.
+            DenoiseRTError: an engine could not be built.
         """
         try:
-            done, _ = wait(self._jobs, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+            wait(self._jobs, return_when=FIRST_EXCEPTION)
+            self._raise_failure()
         finally:
             self.stop()
 
@@ -76,19 +95,26 @@ class CompilerCrew:
             running = tuple(self._running)
             self._room.notify_all()
         for process in running:
+            process.interrupt()
+        for process in running:
             process.stop()
         self._pool.shutdown(cancel_futures=True)
+
+    def _raise_failure(self) -> None:
+        for future in self._jobs:
+            if future.done():
+                future.result()
 
     def _build(self, job: EngineJob, digest: str, need_bytes: int) -> Built:
         kept = None if self._store is None else self._store.take(digest, job)
         if kept is not None:
             return Built(kept.seconds, kept.peak_bytes, is_kept=True)
         need = min(need_bytes, self._memory_bytes)
-        process = EngineProcess(job, self._limit_bytes)
+        process = EngineProcess(job, self._compilers[job.target], self._limit_bytes)
         with self._room:
             self._room.wait_for(lambda: self._is_stopped or self._free >= need)
             if self._is_stopped:
-                raise BuildError(f"{job.component} for {job.target}: another engine failed.")
+                raise BuildError(f"{job.component} for {job.target} was stopped.")
             self._free -= need
             self._running.add(process)
         try:
@@ -104,4 +130,9 @@ class CompilerCrew:
 
     def _news(self, job: EngineJob) -> Step:
         name = f"{job.component} for {job.target}"
-        return lambda step, done, count: self._step(f"{name}: {step}", done, count)
+
+        def tell(step: str, done: int, count: int) -> None:
+            with self._telling:
+                self._step(f"{name}: {step}", done, count)
+
+        return tell

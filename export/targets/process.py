@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,13 +11,16 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from threading import Lock
 from typing import IO, Any, Final
 
 from denoisert.export.targets.job import EngineJob
 from denoisert.runtime import errors
 from denoisert.runtime.errors import BuildError, DenoiseRTError
 
-WAIT_S: Final = 10.0
+WAIT_S: Final = 3.0
+"""How long a compiler that is told to stop has for it."""
+
 TAIL_LINES: Final = 12
 MODULE: Final = "denoisert.export.targets.child"
 
@@ -43,12 +47,16 @@ class EngineProcess:
 
     Args:
         job: what to build.
+        compiler: name of the module whose `build(job, report)` does it.
         memory_bytes: what its process may allocate; None for no bound.
     """
 
-    def __init__(self, job: EngineJob, memory_bytes: int | None) -> None:
+    def __init__(self, job: EngineJob, compiler: str, memory_bytes: int | None = None) -> None:
         self.job = job
+        self._compiler = compiler
         self._memory_bytes = memory_bytes
+        self._starting = Lock()
+        self._is_stopped = False
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, step: Step) -> Built:
@@ -61,34 +69,49 @@ class EngineProcess:
             BuildError: the compiler refused, crashed or was killed; the message has its own words.
             DenoiseRTError: what it raised.
         """
-        command = [sys.executable, "-m", MODULE]
         with tempfile.TemporaryFile() as log:
+            process = self._start(log)
+            told = self._listen(process, step)
+            if "error" in told:
+                raise _error(told["error"])
+            if "built" not in told:
+                raise self._crashed(process.returncode, log)
+        return Built(**told["built"])
+
+    def interrupt(self) -> None:
+        """Tell the process to end; it does not start if it has not yet."""
+        with self._starting:
+            self._is_stopped = True
+        if self._process is not None:
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """End the process, gently first; harmless once it has ended."""
+        self.interrupt()
+        if self._process is None:
+            return
+        try:
+            self._process.wait(WAIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self, log: IO[bytes]) -> subprocess.Popen[str]:
+        """The process; no folder that it is in counts among Python's own, whatever lies there."""
+        with self._starting:
+            if self._is_stopped:
+                raise BuildError(f"{self.job.component} for {self.job.target} was stopped.")
             self._process = subprocess.Popen(
-                command,
+                [sys.executable, "-P", "-m", MODULE],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=self.job.root,
                 text=True,
                 encoding="utf-8",
+                errors="replace",
             )
-            told = self._listen(self._process, step)
-            if "error" in told:
-                raise _error(told["error"])
-            if "built" not in told:
-                raise self._crashed(self._process.returncode, log)
-        return Built(**told["built"])
-
-    def stop(self) -> None:
-        """End the process, gently first; harmless once it has ended."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(WAIT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        return self._process
 
     def _listen(self, process: subprocess.Popen[str], step: Step) -> dict[str, Any]:
         """Send the job, pass steps on, and return the last news."""
@@ -100,24 +123,35 @@ class EngineProcess:
                         process.stdin.write(self._asked())
                         process.stdin.close()
                     for line in process.stdout:
-                        told = json.loads(line)
+                        told = _news(line) or told
                         if "step" in told:
                             step(*told["step"])
-            finally:
+            except BaseException:
                 self.stop()
+                raise
         return told
 
     def _asked(self) -> str:
-        return json.dumps({"job": plain_job(self.job), "memory_bytes": self._memory_bytes})
+        return json.dumps(
+            {
+                "job": plain_job(self.job),
+                "compiler": self._compiler,
+                "memory_bytes": self._memory_bytes,
+                "parent": os.getpid(),
+            }
+        )
 
     def _crashed(self, code: int, log: IO[bytes]) -> BuildError:
         job = self.job
         how = f"ended with status {code}"
         if code < 0:
-            how = f"was ended by {signal.Signals(-code).name}"
-        advice = "Compile again: engines that are done are kept."
+            how = f"was ended by signal {-code}, {signal.strsignal(-code)}"
+        advice = (
+            "Compile again, engines that are done are kept; if it ends so again, leave this target "
+            "out and report it."
+        )
         if self._memory_bytes is not None or code == -signal.SIGKILL:
-            advice = "Memory may be short: give it more, or compile fewer lanes or sizes."
+            advice = "Memory may be short: give it more, or compile a smaller --batch or --size."
         log.seek(0)
         lines = log.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
         said = " | ".join(line.strip() for line in lines if line.strip()) or "nothing"
@@ -136,6 +170,15 @@ def plain_job(job: EngineJob) -> dict[str, object]:
         "profiles": [asdict(profile) for profile in job.profiles],
         "capabilities": list(job.capabilities),
     }
+
+
+def _news(line: str) -> dict[str, Any]:
+    """What a line tells; nothing where it is cut short, or of something that starts with Python."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _error(told: dict[str, str]) -> DenoiseRTError:

@@ -1,27 +1,36 @@
 """Engines by content: one that was built before, from the same graph in the same way, is copied.
 
 The key is a SHA-256 over everything that an engine depends on; the cache may be deleted at any
-time. Files are compared with their own digests before they are taken.
+time. Files are compared with their own digests before they are taken. Whatever is wrong with the
+cache, a full disk or a folder that nobody may write, an engine is built again and not kept.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from glob import escape
 from pathlib import Path
 from typing import Final
 
 from denoisert.export.bundle.file import make_folder
+from denoisert.export.bundle.lock import lock
 from denoisert.export.fingerprint import Fingerprint
 from denoisert.export.targets.job import EngineJob
+from denoisert.runtime.bundle.typed import decode
 
 FOLDER: Final = "built"
 RECORD: Final = "record.json"
+STEM: Final = "engine"
+DRAFT: Final = ".draft"
+LOCK_TIMEOUT_S: Final = 600.0
+
+ROOMS: Final = ("export/targets", "runtime/engines")
+"""Our own code that an engine depends on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,7 @@ class Record:
 
     seconds: float
     peak_bytes: int
-    files: dict[str, str]
+    files: Mapping[str, str]
 
 
 class EngineStore:
@@ -55,34 +64,57 @@ class EngineStore:
         Returns:
             What it took to build; None where it is not kept, or damaged.
         """
-        place = self._folder / key
         try:
-            record = Record(**json.loads((place / RECORD).read_text(encoding="utf-8")))
-            for name in record.files:
-                shutil.copyfile(place / name, job.out.with_suffix(Path(name).suffix))
-        except (OSError, ValueError, TypeError):
-            return None
-        if {path.name: digest(path) for path in outputs(job)} != {
-            f"{job.out.stem}{Path(name).suffix}": found for name, found in record.files.items()
-        }:
+            text = (self._folder / key / RECORD).read_text(encoding="utf-8")
+            record: Record = decode(Record, json.loads(text), RECORD, {})
+            self._copy(key, job, record.files)
+        except (OSError, ValueError):
+            for path in outputs(job):
+                path.unlink()
             return None
         return record
 
     def keep(self, key: str, job: EngineJob, seconds: float, peak_bytes: int) -> None:
-        """Copy a new engine into the store, in one step; a full disk keeps nothing."""
-        make_folder(self._folder)
-        draft = self._folder / f".{key[:16]}.{os.getpid()}.{secrets.token_hex(4)}"
+        """Copy a new engine into the store, in one step; a full disk keeps nothing.
+
+        What writers that were killed have left goes, for the lock says that none is alive.
+        """
+        with suppress(OSError):
+            make_folder(self._folder)
+            with lock(self._folder / STEM, LOCK_TIMEOUT_S):
+                for leftover in self._folder.glob(f"*{DRAFT}"):
+                    shutil.rmtree(leftover, ignore_errors=True)
+                self._write(key, job, seconds, peak_bytes)
+
+    def _copy(self, key: str, job: EngineJob, files: Mapping[str, str]) -> None:
+        """Every file to beside the engine.
+
+        Raises:
+            ValueError: one is damaged, or the engine is none of them.
+            OSError: one is missing, or the disk is full.
+        """
+        for name, known in files.items():
+            copy = job.out.with_name(job.out.stem + name.removeprefix(STEM))
+            shutil.copyfile(self._folder / key / name, copy)
+            if digest(copy) != known:
+                raise ValueError(f"{name} is damaged.")
+        if not job.out.is_file():
+            raise ValueError(f"{job.out.name} is not among {', '.join(files)}.")
+
+    def _write(self, key: str, job: EngineJob, seconds: float, peak_bytes: int) -> None:
+        draft, place = self._folder / f"{key}{DRAFT}", self._folder / key
         try:
-            draft.mkdir(mode=0o700)
-            files = {f"engine{path.suffix}": path for path in outputs(job)}
-            for name, path in files.items():
+            draft.mkdir()
+            files = {}
+            for path in outputs(job):
+                name = STEM + path.name.removeprefix(job.out.stem)
                 shutil.copyfile(path, draft / name)
-            digests = {name: digest(path) for name, path in files.items()}
-            record = {"seconds": seconds, "peak_bytes": peak_bytes, "files": digests}
+                files[name] = digest(path)
+            record = asdict(Record(seconds, peak_bytes, files))
             (draft / RECORD).write_text(json.dumps(record), encoding="utf-8")
-            shutil.rmtree(self._folder / key, ignore_errors=True)
-            draft.rename(self._folder / key)
-        except OSError:
+            shutil.rmtree(place, ignore_errors=True)
+            draft.rename(place)
+        finally:
             shutil.rmtree(draft, ignore_errors=True)
 
 
@@ -105,14 +137,22 @@ def engine_digest(job: EngineJob, graph: bytes, version: str, weights: Sequence[
         ("capabilities", list(job.capabilities)),
     ):
         found.add(label, json.dumps(value).encode())
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        found.add_file(path.name, path)
+    for name, path in _sources():
+        found.add_file(name, path)
     return found.hexdigest()
 
 
 def outputs(job: EngineJob) -> list[Path]:
     """The files of an engine: what lies beside its own under the same stem."""
-    return sorted(path for path in job.out.parent.glob(f"{job.out.stem}.*") if path.is_file())
+    found = job.out.parent.glob(f"{escape(job.out.stem)}.*")
+    return sorted(path for path in found if path.is_file())
+
+
+def _sources() -> Iterator[tuple[str, Path]]:
+    root = Path(__file__).parents[2]
+    for room in ROOMS:
+        for path in sorted((root / room).rglob("*.py")):
+            yield path.relative_to(root).as_posix(), path
 
 
 def digest(path: Path) -> str:

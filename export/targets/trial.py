@@ -17,6 +17,7 @@ import numpy as np
 
 from denoisert.export.random_inputs import Arrays
 from denoisert.export.targets.arrays import read_arrays, write_arrays
+from denoisert.export.targets.parent import follow
 from denoisert.runtime.bundle.manifest import GraphEntry
 from denoisert.runtime.bundle.typed import decode
 from denoisert.runtime.engines.engine import Engine, Port
@@ -27,9 +28,10 @@ from denoisert.runtime.errors import DenoiseRTError
 
 def main() -> int:
     """Answer what standard input asks."""
-    news = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    news = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     asked = json.loads(sys.stdin.read())
+    follow(asked["parent"])
     entry: GraphEntry = decode(GraphEntry, asked["entry"], "entry", {})
     target, folder = target_of_key(asked["key"]), Path(asked["folder"])
     try:
@@ -41,7 +43,8 @@ def main() -> int:
             answers = evaluate(engine, read_arrays(folder / f"{number}.npz"))
             write_arrays(folder / f"{number}.out.npz", answers)
     except DenoiseRTError as error:
-        news.write(json.dumps({"kind": type(error).__name__, "message": str(error)}))
+        told = {"kind": type(error).__name__, "message": str(error)}
+        news.write(f"{json.dumps(told)}\n")
         return 1
     return 0
 
@@ -75,4 +78,4 @@ def _lengths(ports: Sequence[Port], inputs: Arrays) -> Mapping[str, int]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    os._exit(main())  # libraries crash and hang when they are taken apart
