@@ -90,7 +90,7 @@ def _external(value: ir.Value, root: Path, location: str, place: tuple[int, int]
         offset,
         length,
         tensor.dtype,
-        shape=ir.Shape(tensor.shape),
+        shape=ir.Shape(tensor.shape.numpy()),
         name=str(value.name),
         base_dir=root,
     )

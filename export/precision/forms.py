@@ -34,7 +34,7 @@ class Forms:
 
     def narrow(self, value: ir.Value) -> None:
         """Note that a value's node computes it in the half type."""
-        value.dtype = self.half
+        value.type = ir.TensorType(self.half)  # copies of a graph share the old object
         self._narrowed.add(value)
 
     def form(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
@@ -91,7 +91,7 @@ class Forms:
         ]
         copy = ir.node(node.op_type, given, node.attributes, num_outputs=len(node.outputs))
         for old, new in zip(node.outputs, copy.outputs, strict=True):
-            new.name, new.shape, new.dtype = self._name(old), old.shape, dtype
+            new.name, new.shape, new.type = self._name(old), old.shape, ir.TensorType(dtype)
             self._found[old, dtype] = new
         self._graph.insert_after(node, copy)
         return self._found[value, dtype]
@@ -106,7 +106,7 @@ class Forms:
             source = value
         cast = ir.node("Cast", [source], {"to": int(dtype)})
         made = cast.outputs[0]
-        made.name, made.shape, made.dtype = self._name(value), value.shape, dtype
+        made.name, made.shape, made.type = self._name(value), value.shape, ir.TensorType(dtype)
         cast.name = f"cast {value.name} to {dtype.name.lower()}"
         if producer is None:
             self._graph.insert_before(self._graph[0], cast)

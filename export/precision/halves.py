@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
@@ -19,6 +18,12 @@ HALVES: Final[Mapping[str, ir.DataType]] = {
 }
 """Name of a half type -> ONNX's."""
 
+LARGEST: Final[Mapping[ir.DataType, float]] = {
+    ir.DataType.FLOAT16: (2 - 2.0**-10) * 2.0**15,
+    ir.DataType.BFLOAT16: (2 - 2.0**-7) * 2.0**127,
+}
+"""The largest finite number of each."""
+
 
 def half_type(name: str) -> ir.DataType:
     """The half type of that name.
@@ -29,11 +34,6 @@ def half_type(name: str) -> ir.DataType:
     if name not in HALVES:
         raise InvalidInput(f"dtype {name!r} asked for; graphs are narrowed to {', '.join(HALVES)}.")
     return HALVES[name]
-
-
-def largest(half: ir.DataType) -> float:
-    """The largest finite number of a half type."""
-    return float(ml_dtypes.finfo(half.numpy()).max)
 
 
 def converted(tensor: ir.TensorProtocol, half: ir.DataType, name: str) -> ir.LazyTensor:
@@ -47,9 +47,9 @@ def converted(tensor: ir.TensorProtocol, half: ir.DataType, name: str) -> ir.Laz
         name: of the result.
     """
 
-    def compute() -> ir.Tensor:
-        array, limit = np.asarray(tensor.numpy()), largest(half)
+    def compute() -> ir.TensorProtocol:
+        array, limit = np.asarray(tensor.numpy()), LARGEST[half]
         clipped = np.where(np.isfinite(array), np.clip(array, -limit, limit), array)
         return ir.Tensor(clipped.astype(half.numpy()), dtype=half, name=name)
 
-    return ir.LazyTensor(compute, half, ir.Shape(tensor.shape), name=name)
+    return ir.LazyTensor(compute, half, ir.Shape(tensor.shape.numpy()), name=name)
