@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from copy import copy
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
 
+from denoisert.runtime.engines.buffers import check_bucket, check_buffer
 from denoisert.runtime.engines.engine import (
     LARGEST_BUCKET,
     Buffer,
@@ -16,7 +16,7 @@ from denoisert.runtime.engines.engine import (
     lane_buckets,
     ports_at,
 )
-from denoisert.runtime.errors import BuildError, EngineError, FellBack, OutOfProfile
+from denoisert.runtime.errors import BuildError, EngineError, FellBack
 
 PROVIDER = "CPUExecutionProvider"
 LANES = "lanes"  # what a first dimension without a name is called
@@ -126,13 +126,10 @@ class OrtEngine:
         session = self._opened.session
         if session is None:
             raise EngineError("the engine is closed. Load it again.")
-        if bucket not in self.buckets:
-            raise OutOfProfile(
-                f"{bucket} lanes asked for, the engine is compiled for {self.buckets}."
-            )
+        check_bucket(bucket, self.buckets)
         binding = session.io_binding()
         for port in (*self.inputs, *self.outputs):
-            _check_buffer(port, bucket, buffers)
+            check_buffer(port, bucket, buffers)
         for port in self.inputs:
             binding.bind_ortvalue_input(
                 port.name, onnxruntime.OrtValue.ortvalue_from_numpy(buffers[port.name])
@@ -186,15 +183,3 @@ def read_ports(nodes: list[onnxruntime.NodeArg]) -> tuple[Port, ...]:
         dims = (size if isinstance(size, int) else size or LANES for size in node.shape)
         ports.append(Port(node.name, DTYPES[node.type], tuple(dims)))
     return tuple(ports)
-
-
-def _check_buffer(port: Port, bucket: int, buffers: Mapping[str, Buffer]) -> None:
-    shape, array = port.shape(bucket), buffers.get(port.name)
-    if array is None:
-        raise OutOfProfile(f"no buffer for {port.name}, {port.dtype} {shape}; have {[*buffers]}.")
-    if array.shape != shape or array.dtype != np.dtype(port.dtype):
-        raise OutOfProfile(
-            f"{port.name} takes {port.dtype} {shape}, the buffer is {array.dtype} {array.shape}."
-        )
-    if not array.flags.c_contiguous:
-        raise OutOfProfile(f"the buffer of {port.name} is not contiguous.")
