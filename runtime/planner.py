@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 
 from denoisert.runtime.buffers import checked_buffers, page_bytes
 from denoisert.runtime.bundle.card import Card
-from denoisert.runtime.bundle.sizes import pixel_size, pixel_sizes, timed_name
+from denoisert.runtime.bundle.nearest import check_size
+from denoisert.runtime.bundle.sizes import pixel_size, timed_name
 from denoisert.runtime.codec.coder import Coder
 from denoisert.runtime.components import DECODER
+from denoisert.runtime.conditioner import CONDITIONER
 from denoisert.runtime.conditioning import plan_conditions
 from denoisert.runtime.conditions import Conditions
 from denoisert.runtime.devices.device import SMALLEST
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.loading import DENOISER
-from denoisert.runtime.errors import InvalidInput, OutOfMemory, OutOfProfile
+from denoisert.runtime.errors import InvalidInput, OutOfMemory
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.loop.asks import Ask, row_asks
 from denoisert.runtime.loop.lanes import calls
@@ -71,6 +73,7 @@ class Planned:
         """Of the values that its branches are told."""
         lanes = self.conditions.lanes
         known = sum(array.nbytes for lane in lanes for array in lane.given.values())
+        known += self.conditions.conditioned_bytes
         told = (entry for lane in lanes for entry, _ in lane.told)
         entries = (*told, *(entry for lane in lanes for entry in lane.shown))
         return known + sum(prod(entry.shape) * np.dtype(entry.dtype).itemsize for entry in entries)
@@ -97,6 +100,7 @@ class Planner:
         slots: pictures that run at the same time.
         tokenizers: by the name of the text encoder.
         profile: times that were measured on this device, or None.
+        notes: what every plan tells about the choice of the engine.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class Planner:
         *,
         tokenizers: Mapping[str, Tokenizer] | None = None,
         profile: Profile | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self._denoiser = denoiser
         self._tables = tables
@@ -115,6 +120,7 @@ class Planner:
         self._slots = slots
         self._tokenizers = tokenizers or {}
         self._profile = profile
+        self._choice_notes = notes
 
     @property
     def card(self) -> Card:
@@ -136,7 +142,7 @@ class Planner:
             OutOfProfile: a size that is not compiled.
             OutOfMemory: it needs more than its limit.
         """
-        self._check_size(request.size)
+        check_size(self.card, request.size)
         sampler = Sampler.of(request, self.card, previews)
         table = self._tables.table(sampler)
         self._denoiser.check(table)
@@ -201,14 +207,8 @@ class Planner:
                 "this network is shown the picture of which it repaints a part, and the request "
                 "gives a latent. Pass start=Start(picture, mask=mask)."
             )
-        return conditions
-
-    def _check_size(self, size: tuple[int, int] | None) -> None:
-        if size is not None and tuple(size) != self.size:
-            raise OutOfProfile(
-                f"size {'x'.join(map(str, size))} asked for, the bundle is compiled for "
-                f"{pixel_sizes(self.card)}. Leave the size out, or recompile the model for it."
-            )
+        made = len(conditions.lanes) * self._denoiser.conditioned_bytes
+        return replace(conditions, conditioned_bytes=made)
 
     def _cost(
         self,
@@ -234,7 +234,7 @@ class Planner:
             lanes=min(lanes, largest),
             memory_bytes=pool + pages,
             time=self._time(request.images, table, conditions),
-            notes=(*conditions.notes, *self._notes(lanes, pages)),
+            notes=(*self._choice_notes, *conditions.notes, *self._notes(lanes, pages)),
         )
 
     def _time(self, images: int, table: SamplerTable, conditions: Conditions) -> Estimate:
@@ -251,6 +251,8 @@ class Planner:
                     whole += profile.call(self._timed(DENOISER), call.bucket) * (rows * times)
         for prompt in conditions.prompts:
             whole += profile.call(prompt.encoder, 1)
+        if conditions.conditioned_bytes:
+            whole += profile.call(CONDITIONER, len(conditions.lanes))
         if self.card.autoencoder is not None:
             whole += profile.call(self._timed(DECODER), images)
         return whole

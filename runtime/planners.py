@@ -31,10 +31,13 @@ class Planners:
         *,
         tokenizers: Mapping[str, Tokenizer],
         profile: Profile | None,
+        notes: tuple[str, ...] = (),
     ) -> Planners:
         """One planner for each denoiser, with the same tables; see `Planner`."""
         planners = (
-            Planner(each, tables, reason, slots, tokenizers=tokenizers, profile=profile)
+            Planner(
+                each, tables, reason, slots, tokenizers=tokenizers, profile=profile, notes=notes
+            )
             for each in denoisers
         )
         return cls(tuple(planners))

@@ -63,6 +63,7 @@ class Runtime(Service):
             options.slots,
             tokenizers=tokenizers,
             profile=profile,
+            notes=choice.notes,
         )
         prompts = PromptCache(kept_bytes) if prompts is None else prompts
         budget = Budget(options.memory_bytes, len(devices), kept_bytes)
@@ -135,6 +136,11 @@ class Runtime(Service):
     def bundle_id(self) -> str:
         """SHA-256 of the bundle's manifest."""
         return self._bundle.id
+
+    @property
+    def choice(self) -> Choice:
+        """What runs it and why; `lines` also says why each other set of the bundle does not."""
+        return self._choice
 
     def __repr__(self) -> str:
         return f"Runtime.open({str(self._bundle.root)!r})  # {self._choice.reason}"

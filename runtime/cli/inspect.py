@@ -1,4 +1,4 @@
-"""`denoisert inspect`: what a bundle holds, and the table of a sampler."""
+"""`denoisert inspect`: what a bundle holds, what serves a request, and the table of a sampler."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from denoisert.runtime.cli import sampler
+from denoisert.runtime.cli import route, sampler
 
 if TYPE_CHECKING:
     from denoisert.runtime.bundle.condition import ConditionInput
@@ -24,12 +24,14 @@ def add(subparsers: Subparsers) -> None:
     """Add the verb to the command's parser."""
     parser = subparsers.add_parser(
         "inspect",
-        help="show what a bundle holds, or the table of a sampler",
-        description="Show what a bundle holds; with --table, a sampler's rows on its card.",
+        help="show what a bundle holds, what serves a request, or the table of a sampler",
+        description="Show what a bundle holds; with --plan, what would serve a request; with "
+        "--table, a sampler's rows on its card.",
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--table", action="store_true", help="print the sampler's rows")
+    route.add_options(parser)
     sampler.add_options(parser)
     parser.set_defaults(func=run)
 
@@ -49,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
     from denoisert.runtime.bundle.open import Bundle
 
     bundle = Bundle.open(args.bundle)
-    if args.table:
+    if args.plan is not None:
+        route.run(args, bundle)
+    elif args.table:
         name, lines = _table(args, bundle)
         print(
             json.dumps({"sampler": name, "lines": lines})

@@ -120,9 +120,14 @@ def _advice(target: Target) -> str:
 
 def _gpu(target: Target) -> str:
     """Torch tells itself, when its device is made."""
-    if target.device == CPU or isinstance(target, Torch) or driver.capabilities():
+    if target.device == CPU or isinstance(target, Torch):
         return ""
-    return "it needs an NVIDIA GPU; the driver shows none here."
+    found = driver.capabilities()
+    if not found:
+        return "it needs an NVIDIA GPU; the driver shows none here."
+    if _number(target.device) >= len(found):
+        return f"there is no {target.device}; the driver shows {len(found)} GPU(s), from cuda:0 on."
+    return ""
 
 
 def _engine(target: Target, entry: EngineEntry) -> str:
@@ -135,7 +140,7 @@ def _engine(target: Target, entry: EngineEntry) -> str:
         )
     if target.device == CPU or not entry.capabilities:
         return ""
-    found = _capability(target.device)
+    found = driver.capabilities()[_number(target.device)]
     if found in entry.capabilities:
         return ""
     return (
@@ -144,7 +149,6 @@ def _engine(target: Target, entry: EngineEntry) -> str:
     )
 
 
-def _capability(device: str) -> str:
-    """Of one GPU; "none" where there are fewer of them."""
-    number, found = int(device.partition(":")[2] or 0), driver.capabilities()
-    return found[number] if number < len(found) else "none"
+def _number(device: str) -> int:
+    """Of a CUDA device: "cuda" is the first one."""
+    return int(device.partition(":")[2] or 0)

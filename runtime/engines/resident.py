@@ -9,16 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from time import perf_counter_ns
 
-from denoisert.runtime.engines.engine import (
-    LARGEST_BUCKET,
-    Bound,
-    Buffer,
-    Engine,
-    Port,
-    lane_buckets,
-    ports_at,
-)
-from denoisert.runtime.engines.profile import Profile, profile_buckets
+from denoisert.runtime.engines.engine import Bound, Buffer, Engine, Port, ports_at
+from denoisert.runtime.engines.profile import Profile, buckets_at
 from denoisert.runtime.errors import BuildError, EngineError
 
 NS_PER_MS = 1e6
@@ -118,7 +110,8 @@ class DeferredEngine:
     def __init__(self, resident: Resident, ports: Ports, profiles: Sequence[Profile] = ()) -> None:
         self.resident = resident
         self.inputs, self.outputs = ports
-        self.buckets = profile_buckets(profiles) or lane_buckets(self.outputs, LARGEST_BUCKET)
+        self.buckets = buckets_at(self.outputs, profiles, {})
+        self._profiles = tuple(profiles)
         self._promised = ports
         self._sizes: Mapping[str, int] = {}
 
@@ -136,13 +129,18 @@ class DeferredEngine:
         return self._view().bind(bucket, buffers)
 
     def at(self, sizes: Mapping[str, int]) -> DeferredEngine:
-        """See `Engine.at`."""
+        """See `Engine.at`.
+
+        Raises:
+            OutOfProfile: the engine was not compiled for these sizes.
+        """
         ports = ports_at(self.inputs, sizes), ports_at(self.outputs, sizes)
         if ports == (self.inputs, self.outputs):
             return self
         view = copy(self)
         view.inputs, view.outputs = ports
         view._sizes = {**self._sizes, **sizes}
+        view.buckets = buckets_at(view.outputs, self._profiles, view._sizes)
         return view
 
     def close(self) -> None:
