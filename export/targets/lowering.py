@@ -23,7 +23,7 @@ Pass = Callable[[ir.Model], int]
 PASSES: Final[Mapping[type[EngineTarget], tuple[Pass, ...]]] = MappingProxyType(
     {
         OnnxRuntime: (lower_attention, lower_group_norm),
-        OpenVino: (lower_group_norm,),
+        OpenVino: (lower_attention, lower_group_norm),
         TensorRtRtx: (),
         TensorRt: (),
     }

@@ -84,7 +84,7 @@ def open_engine(
 
         return OrtEngine(path, root, threads=threads)
     if isinstance(target, OpenVino):
-        from denoisert.runtime.engines.openvino import OpenVinoEngine
+        from denoisert.runtime.engines.openvino.engine import OpenVinoEngine
 
         return OpenVinoEngine(path, entry, threads=threads, cache=cache)
     from denoisert.runtime.engines.tensorrt.engine import TensorRtEngine

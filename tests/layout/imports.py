@@ -42,7 +42,7 @@ ALLOWED = {
     "kernels/step/variants.py": {"torch", "triton"},
     "kernels/*/launch.py": {"torch", "triton"},
     "runtime/devices/torch/*": {"torch"},
-    "runtime/engines/openvino.py": {"openvino"},
+    "runtime/engines/openvino/*": {"openvino"},
     "runtime/engines/ort.py": {"onnxruntime"},
     "runtime/engines/ort_cuda.py": {"onnxruntime", "torch"},
     "runtime/engines/tensorrt/*": {"tensorrt", "tensorrt_rtx", "torch"},
