@@ -37,7 +37,7 @@ def places(
     Args:
         node: its domain has to have a version in its graph's opset.
         inputs: positions of its float32 inputs.
-        outputs: positions of its float32 outputs that somebody reads.
+        outputs: positions of its float32 outputs.
         half: the type.
     """
     schema = _schema(node.op_type, _opset(node), node.domain)
@@ -48,9 +48,40 @@ def places(
     read = _formal(schema.inputs, inputs, allowed)
     written = _formal(schema.outputs, outputs, allowed)
     types = set(read.values())
-    if any(wanted not in allowed[name] for name in types) or not types.issuperset(written.values()):
+    if any(wanted not in allowed[name] for name in types):
         return None
-    return Places(tuple(read), tuple(written))
+    free = [place for place, name in written.items() if name not in types]
+    if any(_is_read(node.outputs[place]) for place in free):
+        return None
+    return Places(tuple(read), tuple(place for place in written if place not in free))
+
+
+def fill_types(graph: ir.Graph) -> None:
+    """Give outputs without a type that of the input which the schema says is the same.
+
+    ONNX infers nothing behind some operators, GroupNormalization among them.
+
+    Args:
+        graph: changed in place; outputs of operators that say nothing stay as they are.
+    """
+    for node in graph:
+        schema = _schema(node.op_type, _opset(node), node.domain)
+        if schema is None or all(value.dtype is not None for value in node.outputs):
+            continue
+        names = [each.type_str for each in schema.inputs]
+        known = {
+            names[min(place, len(names) - 1)]: value.dtype
+            for place, value in enumerate(node.inputs)
+            if value is not None and names
+        }
+        for value, formal in zip(node.outputs, schema.outputs, strict=False):
+            dtype = known.get(formal.type_str)
+            if value.dtype is None and dtype is not None:
+                value.type = ir.TensorType(dtype)
+
+
+def _is_read(value: ir.Value) -> bool:
+    return bool(value.uses()) or value.is_graph_output()
 
 
 def _opset(node: ir.Node) -> int:

@@ -19,7 +19,7 @@ from onnx_ir.passes.common import (
 
 from denoisert.export.precision.forms import Forms
 from denoisert.export.precision.halves import FLOAT32, half_type
-from denoisert.export.precision.places import Places, places
+from denoisert.export.precision.places import Places, fill_types, places
 from denoisert.runtime.engines.wide import LEAST_RANK, Reads, is_outer, is_square, is_wide, phases
 from denoisert.runtime.errors import UnsupportedOperator
 
@@ -48,6 +48,7 @@ def narrow(model: ir.Model, dtype: str, keep: Collection[str] = NOTHING) -> int:
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     if any(value.dtype is None for node in model.graph for value in node.outputs if value.uses()):
         ShapeInferencePass(check_type=False, strict_mode=False)(model)
+        fill_types(model.graph)
     count = _Rewriting(model.graph, half, frozenset(keep)).rewrite()
     RemoveUnusedNodesPass()(model)
     return count
@@ -98,7 +99,7 @@ class _Rewriting:
             self._drop(node)
             return False
         read = [i for i, value in enumerate(node.inputs) if self._forms.is_float(value)]
-        written = [i for i, value in enumerate(node.outputs) if self._is_written(value)]
+        written = [i for i, value in enumerate(node.outputs) if value.dtype is ir.DataType.FLOAT]
         found = places(node, read, written, self._half)
         is_half = found is not None and bool(read) and not self._stays(node)
         self._read(node, read, found.inputs if found is not None and is_half else ())
@@ -106,10 +107,6 @@ class _Rewriting:
             return False
         self._write(node, found)
         return True
-
-    def _is_written(self, value: ir.Value) -> bool:
-        is_read = bool(value.uses()) or value.is_graph_output()
-        return is_read and value.dtype is ir.DataType.FLOAT
 
     def _stays(self, node: ir.Node) -> bool:
         """Whether the node stays float32 by its name or by the rules."""
