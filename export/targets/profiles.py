@@ -7,10 +7,9 @@ from typing import Final
 
 from denoisert.export.options import EngineOptions
 from denoisert.runtime.bundle.card import Card
-from denoisert.runtime.bundle.sizes import graph_sizes, pixel_size, pixel_sizes
+from denoisert.runtime.bundle.sizes import graph_sizes, pixel_size
 from denoisert.runtime.engines.engine import Port
 from denoisert.runtime.engines.profile import LANES, Profile
-from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.layout import StateLayout
 
 USUAL_LANES: Final = 2
@@ -27,27 +26,26 @@ def profiles_of(
 ) -> tuple[Profile, ...]:
     """Profiles of one engine; together they hold every size of the card.
 
-    The default size has one. So has each of up to three further sizes; more than three, as of a
-    range, share one from the least to the largest height and width. Static ones come last.
+    The default size has one. So has each of up to three further ones that differ in the graph; more
+    than three, as of a range, share one from the least to the largest height and width. Static ones,
+    of the usual number of lanes, come last.
 
     Args:
         card: of the bundle.
         component: name of the graph.
         ports: of the graph; axes without a name need no profile.
-        options: lanes and static sizes.
-
-    Raises:
-        InvalidInput: a static size that is none of the card's.
+        options: lanes and static sizes, each one of the card's.
     """
     names = {dim for port in ports for dim in port.dims if isinstance(dim, str)}
-    lanes = _lanes(options)
-    default, *further = (graph_sizes(card, component, layout) for layout in card.layouts)
+    lanes = _, usual, _ = _lanes(options)
+    lengths = [graph_sizes(card, component, layout) for layout in card.layouts]
+    default, *further = (each for n, each in enumerate(lengths) if each not in lengths[:n])
     groups = [[default], *([each] for each in further)]
     if len(further) > MOST_OWN:
         groups = [[default], further]
     found = [{LANES: lanes, **_span(group)} for group in groups]
     found += [
-        {LANES: (lanes[1],) * 3, **_span([graph_sizes(card, component, layout)])}
+        {LANES: (usual,) * 3, **_span([graph_sizes(card, component, layout)])}
         for layout in _static(card, options)
     ]
     axes = [{name: span for name, span in each.items() if name in names} for each in found]
@@ -70,10 +68,4 @@ def _span(sizes: Sequence[Sizes]) -> dict[str, tuple[int, int, int]]:
 
 def _static(card: Card, options: EngineOptions) -> list[StateLayout]:
     known = {pixel_size(card, layout): layout for layout in card.layouts}
-    for size in options.static:
-        if size not in known:
-            raise InvalidInput(
-                f"static {size[0]}x{size[1]} is none of the sizes that are compiled, "
-                f"{pixel_sizes(card)}. Give it as a size, too."
-            )
     return [known[size] for size in options.static]
