@@ -47,8 +47,12 @@ class Profile:
     def __str__(self) -> str:
         return ", ".join(
             f"{name} {least}" if least == most else f"{name} {least} to {most}"
-            for name, (least, _, most) in self.axes.items()
+            for name, (least, _, most) in sorted(self.axes.items(), key=_lanes_first)
         )
+
+
+def _lanes_first(axis: tuple[str, object]) -> bool:
+    return axis[0] != LANES
 
 
 def profile_buckets(profiles: Sequence[Profile]) -> tuple[int, ...]:

@@ -115,10 +115,11 @@ def test_changed_bytes_are_found_before_anything_is_loaded(path, tmp_path, folde
         load(bundle, choose(bundle), DENOISER, 1)
 
 
-def test_an_honest_manifest_of_a_broken_graph_is_a_build_error(bundle, tmp_path, monkeypatch):
-    broken = tmp_path / "denoiser.onnx"
-    broken.write_bytes(b"broken")
-    monkeypatch.setattr(Bundle, "verified", lambda self, name: broken)
+def test_an_honest_manifest_of_a_broken_graph_is_a_build_error(path, tmp_path, monkeypatch):
+    shutil.copytree(path, tmp_path / "copy.bundle")
+    bundle = Bundle.open(tmp_path / "copy.bundle")
+    (bundle.root / "engines" / "onnxruntime" / "denoiser.onnx").write_bytes(b"broken")
+    monkeypatch.setattr(Bundle, "verified", lambda self, name: self.root / name)
     with pytest.raises(BuildError):
         load(bundle, choose(bundle), DENOISER, 1)
 
