@@ -26,6 +26,7 @@ from denoisert.export.graph.signature import DENOISER, Signature
 from denoisert.export.graph.store import store_graph
 from denoisert.export.options import CompileOptions, Progress, Report
 from denoisert.export.parity import Parity, Trial, draw_trials, find_dead_inputs, measure
+from denoisert.export.precision.report import PrecisionReport
 from denoisert.export.sources.source import Component, Loaded, ModelSource
 from denoisert.export.targets.process import Built
 from denoisert.export.targets.session import open_graph
@@ -81,6 +82,7 @@ class Build:
         self.parity: tuple[Parity, ...] = ()
         self.notes: tuple[str, ...] = ()
         self.built: Mapping[str, Built] = {}
+        self.reports: tuple[PrecisionReport, ...] = ()
         self._loaded: Loaded | None = None
         self._writing_since = 0.0
         self._phase = ""
@@ -131,12 +133,16 @@ class Build:
             finally:
                 engines.stop()
         entries = engines.entries()
+        made = [graph for entry in entries.values() for graph in entry.graphs.values()]
+        draft.drop_unused({path for each in (*graphs.values(), *made) for path in each.weights})
         for path, content in loaded.files.items():
             draft.write(path, content)
         self._begin(WRITE)
         self._writing_since = time.perf_counter()
         card = loaded.card if loaded.complete is None else loaded.complete(loaded.card)
-        self.built = engines.built
+        self.built, self.reports = engines.built, tuple(engines.reports)
+        self.parity += tuple(engines.parity)
+        self.notes += tuple(engines.notes)
         return Contents(card, graphs, entries, compiler_version())
 
     def finish(self) -> None:
@@ -171,10 +177,10 @@ class Build:
                 self._compare(stored, draft)
             _give_back()
             with self.phase("engines"):
-                self.parity += engines.add(stored.name, stored.model, stored.entry, stored.trials)
+                engines.add(stored.name, stored.model, stored.entry, stored.trials)
         _check_complete(loaded, [*graphs, *map(_name, parts)])
         with self.phase("engines"):
-            self.parity += engines.finish()
+            engines.finish()
         return graphs
 
     def _step(self, name: str, done: int, count: int) -> None:

@@ -87,7 +87,7 @@ def _add_engines(parser: argparse.ArgumentParser) -> None:
         type=_size,
         default=[],
         metavar="HxW",
-        help="a size that gets a profile without any open axis, at the largest batch, too",
+        help="a size that gets a profile without any open axis, too, for one picture with guidance",
     )
     group.add_argument(
         "--capability",
@@ -102,6 +102,16 @@ def _add_engines(parser: argparse.ArgumentParser) -> None:
         type=_gib,
         metavar="GIB",
         help="what the compilers of engines may take together (default: what is free)",
+    )
+    group.add_argument(
+        "--report",
+        type=int,
+        nargs="?",
+        const=3,
+        default=0,
+        metavar="N",
+        help="print what a half type costs layer by layer, with what each of the worst N brings "
+        "back in float32 (default: 3)",
     )
     group.add_argument(
         "--cache", type=Path, metavar="FOLDER", help="keeps engines (default: the user's cache)"
@@ -141,6 +151,7 @@ def run(arguments: argparse.Namespace) -> int:
         tuple(arguments.capability),
         arguments.cache or default_cache(),
         arguments.memory,
+        arguments.report,
     )
     options = CompileOptions(
         tuple(arguments.target or CompileOptions().targets),
@@ -170,6 +181,7 @@ def summarise(compiled: Compiled) -> list[str]:
         f"{entry.relative_error:.1e}"
         for entry in compiled.parity
     ]
+    lines += [each.text() for each in compiled.reports]
     return [*lines, *(f"note: {note}" for note in compiled.notes)]
 
 
@@ -195,10 +207,11 @@ def _sizes(text: str) -> tuple[Size, ...]:
 
 def _lanes(text: str) -> tuple[int, int]:
     """Least and most, as in 1-8; one number means both."""
-    least, _, most = text.partition("-")
-    if not least.isdecimal() or not (most or least).isdecimal():
+    least, dash, most = text.partition("-")
+    last = most if dash else least
+    if not least.isdecimal() or not last.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no batch; write 1-8 or 2")
-    return int(least), int(most or least)
+    return int(least), int(last)
 
 
 def _gib(text: str) -> int:

@@ -13,11 +13,12 @@ from denoisert.export.bundle import Draft
 from denoisert.export.graph.store import store_graph
 from denoisert.export.options import CompileOptions
 from denoisert.export.parity import Parity, Trial, measure
+from denoisert.export.precision.report import PrecisionReport
 from denoisert.export.room import Room
 from denoisert.export.targets.answers import answers
 from denoisert.export.targets.crew import CompilerCrew, Step
+from denoisert.export.targets.form import Form, Place, form_of
 from denoisert.export.targets.job import EngineJob
-from denoisert.export.targets.lowering import lowered
 from denoisert.export.targets.process import Built
 from denoisert.export.targets.profiles import profiles_of
 from denoisert.export.targets.session import open_graph
@@ -27,8 +28,7 @@ from denoisert.runtime.bundle.manifest import EngineEntry, GraphEntry
 from denoisert.runtime.engines.here import obstacle, version_of
 from denoisert.runtime.engines.loading import DENOISER
 from denoisert.runtime.engines.profile import profile_buckets
-from denoisert.runtime.engines.target import EngineTarget, OnnxRuntime, engine_key
-from denoisert.runtime.errors import BuildError
+from denoisert.runtime.engines.target import CPU, EngineTarget, OnnxRuntime, engine_key
 
 SUFFIXES: Mapping[str, str] = {"openvino": ".xml", "tensorrt-rtx": ".engine", "tensorrt": ".engine"}
 """Target -> ending of the file that its library opens."""
@@ -56,21 +56,23 @@ class Pending:
 class Engines:
     """Makes engines of graphs that lie in a draft.
 
+    Attributes:
+        built: component and key -> what compiling it took.
+        parity: figures of all engines that were tried, and of the forms that they were made of.
+        notes: what the user should know, one sentence each.
+        reports: layer by layer, where they were asked for.
+
     Args:
         card: what the model means.
         options: targets and how engines are built.
         draft: where graphs and weights lie, and engines go.
         scratch: folder for graphs that only compilers read.
         step: called with the news of compilers.
-
-    Raises:
-        BuildError: a target's library is not installed.
     """
 
     def __init__(
         self, card: Card, options: CompileOptions, draft: Draft, scratch: Path, step: Step
     ) -> None:
-        check_installed(options.targets)
         self._card = card
         self._options = options
         self._draft = draft
@@ -82,10 +84,11 @@ class Engines:
         self._pending: list[Pending] = []
         self._entries: dict[str, dict[str, GraphEntry]] = {key: {} for key in options.keys}
         self.built: dict[str, Built] = {}
+        self.parity: list[Parity] = []
+        self.notes: list[str] = []
+        self.reports: list[PrecisionReport] = []
 
-    def add(
-        self, name: str, model: ir.Model, graph: GraphEntry, trials: tuple[Trial, ...]
-    ) -> tuple[Parity, ...]:
+    def add(self, name: str, model: ir.Model, graph: GraphEntry, trials: tuple[Trial, ...]) -> None:
         """Make the engines of a part, or begin to.
 
         Args:
@@ -94,23 +97,22 @@ class Engines:
             graph: what the manifest says about it.
             trials: inputs, and what the source made of them.
 
-        Returns:
-            Parity of the engines that are there already.
-
         Raises:
             ExportError: a target cannot run the graph.
             ParityError: it answers otherwise than the source.
         """
-        figures: tuple[Parity, ...] = ()
-        for key, target in self._options.keys.items():
-            form = lowered(model, target)
+        place = Place(self._draft, self._scratch, graph.weights, self._options.engines.examined)
+        for target in self._options.targets:
+            form = form_of(name, model, target, trials, place)
+            self.parity += form.parity
+            self.notes += form.notes
+            self.reports += [] if form.report is None else [form.report]
             if isinstance(target, OnnxRuntime):
-                figures += self._store(key, name, form, graph, trials)
+                self._store(target, name, form, trials)
             else:
                 self._submit(target, name, form, graph, trials)
-        return figures
 
-    def finish(self) -> tuple[Parity, ...]:
+    def finish(self) -> None:
         """Wait for what is being compiled, and try what runs here.
 
         Raises:
@@ -118,18 +120,15 @@ class Engines:
             ParityError: it answers otherwise than the source.
         """
         self._crew.finish()
-        figures: tuple[Parity, ...] = ()
         for pending in self._pending:
-            files = [f"{pending.job.out.parent.name}/{path.name}" for path in outputs(pending.job)]
-            paths = [f"engines/{file}" for file in files]
+            key, name = engine_key(pending.target), pending.job.component
+            paths = [f"engines/{key}/{path.name}" for path in outputs(pending.job)]
             weights = tuple(path for path in paths if path != pending.entry.path)
             entry = replace(pending.entry, weights=weights)
-            key, name = engine_key(pending.target), pending.job.component
             self._entries[key][name] = entry
             self.built[f"{name} {key}"] = pending.built.result()
             if not obstacle(pending.target):
-                figures += self._try(key, name, entry, pending.trials)
-        return figures
+                self._try(key, name, entry, pending.trials)
 
     def stop(self) -> None:
         """End all compilers; harmless when none runs."""
@@ -142,68 +141,54 @@ class Engines:
             for key, target in self._options.keys.items()
         }
 
-    def _store(
-        self, key: str, name: str, form: ir.Model, graph: GraphEntry, trials: tuple[Trial, ...]
-    ) -> tuple[Parity, ...]:
+    def _store(self, target: OnnxRuntime, name: str, form: Form, trials: tuple[Trial, ...]) -> None:
         """An engine that is an ONNX file."""
+        key = engine_key(target)
         path = f"engines/{key}/{name}.onnx"
-        entry, text = store_graph(form, path, graph.weights, self._draft)
-        self._entries[key][name] = entry
-        return measure(name, key, trials, open_graph(text, self._draft.folder, path))
+        entry, text = store_graph(form.model, path, form.weights, self._draft)
+        self._entries[key][name] = replace(entry, dtype=form.dtype)
+        graph = open_graph(text, self._draft.folder, path)
+        self.parity += measure(name, key, trials, graph, form.dtype)
 
     def _submit(
         self,
         target: EngineTarget,
         name: str,
-        form: ir.Model,
+        form: Form,
         graph: GraphEntry,
         trials: tuple[Trial, ...],
     ) -> None:
         """An engine that a library compiles from an ONNX file."""
-        key = engine_key(target)
-        text = ir.to_proto(form).SerializeToString(deterministic=True)
-        place = self._scratch / f"{key}-{name}.onnx"
-        place.write_bytes(text)
-        out = f"engines/{key}/{name}{SUFFIXES[target.name]}"
-        profiles = profiles_of(self._card, name, graph.inputs, self._options.engines)
-        job = EngineJob(
-            name,
-            target.name,
-            place,
-            self._draft.folder,
-            self._draft.path(out),
-            profiles,
-            self._options.engines.capabilities,
+        text = ir.to_proto(form.model).SerializeToString(deterministic=True)
+        job = self._job(target, name, text, graph)
+        digest = engine_digest(job, text, version_of(target) or "", form.weights)
+        built = self._crew.submit(job, digest, self._need(form.weights))
+        entry = replace(
+            graph,
+            path=job.out.relative_to(self._draft.folder).as_posix(),
+            weights=(),
+            opset=0,
+            dtype=form.dtype,
+            profiles=job.profiles if target.device != CPU else (),
         )
-        digest = engine_digest(job, text, version_of(target) or "", graph.weights)
-        built = self._crew.submit(job, digest, self._need(graph))
-        held = profiles if target.device != "cpu" else ()
-        entry = replace(graph, path=out, weights=(), opset=0, dtype=target.dtype, profiles=held)
         self._pending.append(Pending(job, target, entry, trials, built))
 
-    def _need(self, graph: GraphEntry) -> int:
-        return 4 * sum((self._draft.folder / path).stat().st_size for path in graph.weights)
+    def _job(self, target: EngineTarget, name: str, text: bytes, graph: GraphEntry) -> EngineJob:
+        key, settings = engine_key(target), self._options.engines
+        place = self._scratch / f"{key}-{name}.onnx"
+        place.write_bytes(text)
+        out = self._draft.path(f"engines/{key}/{name}{SUFFIXES[target.name]}")
+        profiles = profiles_of(self._card, name, graph.inputs, settings)
+        root, capabilities = self._draft.folder, settings.capabilities
+        return EngineJob(name, target.name, place, root, out, profiles, capabilities)
 
-    def _try(
-        self, key: str, name: str, entry: GraphEntry, trials: tuple[Trial, ...]
-    ) -> tuple[Parity, ...]:
+    def _need(self, weights: tuple[str, ...]) -> int:
+        return 4 * sum((self._draft.folder / path).stat().st_size for path in weights)
+
+    def _try(self, key: str, name: str, entry: GraphEntry, trials: tuple[Trial, ...]) -> None:
         inputs = [trial.inputs for trial in trials]
         found = iter(answers(self._draft.folder, entry, key, inputs))
-        return measure(name, key, trials, lambda _: next(found))
-
-
-def check_installed(targets: tuple[EngineTarget, ...]) -> None:
-    """Refuse targets whose compiler is not installed, before work starts.
-
-    Raises:
-        BuildError: names what to install.
-    """
-    for target in targets:
-        if version_of(target) is None:
-            raise BuildError(
-                f"compiling for {target.name} needs its library, which is not installed. Run: pip "
-                f"install 'denoisert[{target.name}]'"
-            )
+        self.parity += measure(name, key, trials, lambda _: next(found), entry.dtype)
 
 
 def _engine_entry(
@@ -212,5 +197,5 @@ def _engine_entry(
     denoiser = graphs[DENOISER]
     lanes = denoiser.outputs[0].dims[0]
     buckets = (lanes,) if isinstance(lanes, int) else profile_buckets(denoiser.profiles)
-    held = capabilities if target.device != "cpu" else ()
+    held = capabilities if target.device != CPU else ()
     return EngineEntry(version_of(target) or "", graphs, buckets, held)

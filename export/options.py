@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from denoisert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
     from denoisert.export.parity import Parity
+    from denoisert.export.precision.report import PrecisionReport
 
 STEP_PX: Final = 64
 """Distance of the sizes that a range stands for."""
@@ -34,10 +36,12 @@ class EngineOptions:
     Args:
         lanes: (least, most) evaluations of one call; a picture with guidance takes two.
         static: (height, width) of pictures whose shape gets a profile of its own with no axis left
-            open, beside those that hold every size.
+            open, two lanes or the nearest number of `lanes`, beside those that hold every size.
         capabilities: of the GPUs to compile for, such as "8.9"; none for a portable engine.
         cache: folder that keeps engines by content, so that none is built twice; None for none.
         memory_bytes: what all compilers of engines may take together; None for what is free.
+        examined: layers that the report of a half type puts back into float32, one by one, to see
+            what that brings; 0 for no report.
 
     Raises:
         InvalidInput: lanes that do not ascend from 1, a size that is none, or a budget below 1.
@@ -48,6 +52,7 @@ class EngineOptions:
     capabilities: tuple[str, ...] = ()
     cache: str | os.PathLike[str] | None = None
     memory_bytes: int | None = None
+    examined: int = 0
 
     def __post_init__(self) -> None:
         if len(self.lanes) != 2 or not 1 <= self.lanes[0] <= self.lanes[1] <= LARGEST_BUCKET:
@@ -57,6 +62,8 @@ class EngineOptions:
             )
         for size in self.static:
             _check_pair("static", size)
+        if self.examined < 0:
+            raise InvalidInput(f"examined {self.examined} must be a number of layers, 0 for none.")
         if self.memory_bytes is not None and self.memory_bytes < 1:
             raise InvalidInput(f"memory_bytes {self.memory_bytes} must be at least 1.")
 
@@ -123,19 +130,22 @@ def size_range(least: Size, most: Size) -> tuple[Size, ...]:
         most: not smaller in either.
 
     Raises:
-        InvalidInput: a range that does not ascend.
+        InvalidInput: sizes below 1, a range that does not ascend, or more than a bundle holds.
     """
+    _check_pair("size", least)
+    _check_pair("size", most)
+    span = f"sizes from {least[0]}x{least[1]} to {most[0]}x{most[1]}"
     if least[0] > most[0] or least[1] > most[1]:
+        raise InvalidInput(f"{span}: neither height nor width may descend.")
+    axes = [range(first, last, STEP_PX) for first, last in zip(least, most, strict=True)]
+    count = prod(len(axis) + 1 for axis in axes)
+    if count > MOST_SIZES:
         raise InvalidInput(
-            f"sizes from {least[0]}x{least[1]} to {most[0]}x{most[1]}: neither height nor width "
-            "may descend."
+            f"{span} in steps of {STEP_PX} pixels are {count}, and a bundle holds at most "
+            f"{MOST_SIZES}. Give a smaller range, or single sizes."
         )
-    heights, widths = (_steps(*pair) for pair in zip(least, most, strict=True))
+    heights, widths = ((*axis, last) for axis, last in zip(axes, most, strict=True))
     return tuple(product(heights, widths))
-
-
-def _steps(least: int, most: int) -> tuple[int, ...]:
-    return (*range(least, most, STEP_PX), most)
 
 
 def _check_pair(name: str, pair: tuple[int, ...]) -> None:
@@ -169,6 +179,7 @@ class Compiled:
         phases_ms: phase -> milliseconds; empty when cached.
         parity: figures of the graph and of every target; empty when cached.
         notes: what the user should know, one sentence each.
+        reports: of half types, where `examined` asked for them.
     """
 
     path: Path
@@ -177,6 +188,7 @@ class Compiled:
     phases_ms: Mapping[str, float]
     parity: tuple[Parity, ...]
     notes: tuple[str, ...]
+    reports: tuple[PrecisionReport, ...] = ()
 
 
 Report = Callable[[Progress], None]

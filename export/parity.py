@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +22,12 @@ from denoisert.runtime.errors import ParityError
 
 BOUND: Final = 1e-4
 """Largest relative error of a compiled graph, max|difference| / max|reference|, float32."""
+
+BOUNDS: Final[Mapping[str, float]] = MappingProxyType(
+    {"float32": BOUND, "float16": 1e-2, "bfloat16": 8e-2, "int8": 1e-1}
+)
+"""The same by dtype: twice the budget that a half type is fitted to, as a library may sum otherwise
+and other inputs are drawn."""
 
 DEAD: Final = 1e-3
 """An input whose change moves the output by less than this, relative, is reported."""
@@ -84,7 +91,11 @@ def draw_trials(
 
 
 def measure(
-    component: str, graph: str, trials: tuple[Trial, ...], evaluate: Evaluate
+    component: str,
+    graph: str,
+    trials: tuple[Trial, ...],
+    evaluate: Evaluate,
+    dtype: str = "float32",
 ) -> tuple[Parity, ...]:
     """Compare a graph with the source on every trial.
 
@@ -93,10 +104,12 @@ def measure(
         graph: its name in figures and errors.
         trials: inputs and expected outputs.
         evaluate: runs the graph.
+        dtype: that it computes in.
 
     Raises:
-        ParityError: a relative error above 1e-4.
+        ParityError: a relative error above the bound of the dtype.
     """
+    bound = BOUNDS[dtype]
     worst: dict[str, float] = {}
     for trial in trials:
         found = evaluate(trial.inputs)
@@ -104,10 +117,10 @@ def measure(
             error = relative_error(found[name], reference)
             worst[name] = max(worst.get(name, 0.0), error)
     for name, error in worst.items():
-        if not error <= BOUND:
+        if not error <= bound:
             raise ParityError(
                 f"output {name!r} of the {component}'s {graph} differs from the model by "
-                f"{error:.2e}, relative to its largest value; at most {BOUND:.0e} is accepted. "
+                f"{error:.2e}, relative to its largest value; at most {bound:.0e} is accepted. "
                 "The exporter or a lowering pass is wrong for this model: please report it with "
                 "the model's operators."
             )

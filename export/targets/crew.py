@@ -20,8 +20,8 @@ MOST: Final = 8
 COMPILERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "openvino": "denoisert.export.targets.openvino",
-        "tensorrt-rtx": "denoisert.export.targets.tensorrt",
-        "tensorrt": "denoisert.export.targets.tensorrt",
+        "tensorrt-rtx": "denoisert.export.targets.tensorrt.compiler",
+        "tensorrt": "denoisert.export.targets.tensorrt.compiler",
     }
 )
 """Target -> the module whose `build(job, report)` compiles for it."""
