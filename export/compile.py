@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from denoisert.export.advice import check_advice, check_card
 from denoisert.export.bundle import write_bundle
+from denoisert.export.demand import check_demand
 from denoisert.export.fingerprint import Fingerprint, add_compiler
 from denoisert.export.need import check_room, need_of
 from denoisert.export.options import Compiled, CompileOptions, Progress, Report
@@ -21,6 +22,7 @@ from denoisert.export.sources.source import ModelSource
 from denoisert.export.sources.zoo import ZooFolder, refuse_pickle, zoo_folder, zoo_names
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.manifest import NAME
+from denoisert.runtime.engines.here import version_of
 from denoisert.runtime.errors import ExportError, InvalidInput
 
 if TYPE_CHECKING:
@@ -56,8 +58,9 @@ def compile_bundle(
         Where the bundle lies, its id, whether it was there already, times and parity figures.
 
     Raises:
-        InvalidInput: no such model, model and card disagree, or the card recommends a sampler that
-            cannot run.
+        InvalidInput: no such model, model and card disagree, the card recommends a sampler that
+            cannot run, or no target takes the static size or capability that is asked for.
+        BuildError: a target's library is not installed, does not know a capability, or fails.
         ExportError: the model cannot be compiled, or its graph differs from it (`ParityError`).
         BundleError: `out` is something else than a bundle, or cannot be written.
         OutOfMemory: it would take more memory than there is; nothing was begun.
@@ -66,6 +69,7 @@ def compile_bundle(
     chosen = options or CompileOptions()
     source = find_source(model, card, chosen)
     check_advice(source.card)
+    check_demand(source.card, chosen)
     need, place = need_of(source.parts), Path(out)
     if not (place / NAME).is_file():  # else it may be there already, and nothing is needed
         check_room(need, Room.beside(place))
@@ -135,10 +139,12 @@ class _Task:
         model = self.source.fingerprint() or self.build().traced_fingerprint()
         fingerprint.add("model", model.encode())
         fingerprint.add("card", self.source.card.to_json())
-        engines = replace(self.options.engines, cache=None, memory_bytes=None)  # no matter
-        # LoRAs and configurations count by content
+        # what does not change the bundle; LoRAs and configurations count by content
+        engines = replace(self.options.engines, cache=None, memory_bytes=None, examined=0)
         options = replace(self.options, loras=(), config=None, engines=engines)
         fingerprint.add("options", repr(options).encode())
+        for target in self.options.targets:
+            fingerprint.add(target.name, (version_of(target) or "").encode())
         add_compiler(fingerprint)
         return fingerprint.hexdigest()
 
@@ -163,7 +169,8 @@ class _Task:
             return Compiled(out, bundle_id, True, {}, (), ())
         build = self.build()
         build.finish()
-        return Compiled(out, bundle_id, False, build.phases_ms, build.parity, build.notes)
+        told = build.phases_ms, build.parity, build.notes, build.reports
+        return Compiled(out, bundle_id, False, *told)
 
 
 def _module_source(model: object, card: Card | None) -> ModelSource:
