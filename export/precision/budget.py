@@ -26,7 +26,7 @@ times that and get their first layers back.
 """
 
 MOST_KEPT: Final = 0.5
-"""Share of the weights in float32 from which a half type is not worth it."""
+"""Share of the weights in float32 above which a half type is not worth it."""
 
 NAMED: Final = 5
 """How many of the worst layers an error names."""
@@ -102,8 +102,9 @@ def fit(component: str, comparison: Comparison, bound: float | None = None) -> F
                 attempts=tuple(attempts),
                 measured=measured,
             )
-        first = min(2 * first or 1, len(comparison.nodes))
-        if kept > MOST_KEPT * whole or first == attempts[-1].first:
+        first = 2 * first or 1
+        kept, _ = _weights(measured.layers, out_of_range | comparison.prefix(first))
+        if kept > MOST_KEPT * whole or first > len(comparison.nodes):
             raise _exceeded(component, comparison.dtype, limit, tuple(attempts), measured)
 
 

@@ -105,6 +105,8 @@ def flops(op: str, shapes: Sequence[Shape], output: Shape) -> int:
         return 2 * prod(output) * prod(shapes[1][1:])
     if op == "ConvTranspose":
         return 2 * prod(shapes[0]) * prod(shapes[1][1:])
+    if op == "MatMul":
+        return 2 * prod(output) * shapes[0][-1]
     return 2 * prod(shapes[0]) * output[-1]
 
 
