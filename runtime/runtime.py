@@ -116,13 +116,11 @@ class Runtime(Service):
         bundle = Bundle.open(Path(path), expect=expect)
         check_sources(bundle.card.conditions)
         folder = None if cache is None else Path(cache)
-        seconds = measured_seconds(bundle.id, ON_CPU, folder, options.share)
-        choices = [choose(bundle, device, seconds) for device in options.devices]
+        choices = _choices(bundle, options, folder)
         prompts = PromptCache(options.kept_bytes(bundle.card))
         components = load_components(bundle, choices, options.share, prompts, folder)
-        where = components[0].device.title
-        key = ProfileKey.of(bundle.id, choices[0].target, options.share, where)
-        profile = Profile.read(folder, key)
+        target, where = choices[0].target, components[0].device.title
+        profile = Profile.read(folder, ProfileKey.of(bundle.id, target, options.share, where))
         return cls(
             bundle, choices[0], components, options, prompts=prompts, profile=profile, trace=trace
         )
@@ -254,3 +252,9 @@ class Runtime(Service):
         if results[0].error is not None:
             raise results[0].error
         return results[0]
+
+
+def _choices(bundle: Bundle, options: Options, cache: Path | None) -> list[Choice]:
+    """Of every device; what was measured on this processor counts."""
+    seconds = measured_seconds(bundle.id, ON_CPU, cache, options.share)
+    return [choose(bundle, device, seconds) for device in options.devices]

@@ -96,15 +96,17 @@ def choose_profile(profiles: Sequence[Profile], lengths: Mapping[str, int]) -> i
     """The tightest profile that holds a call.
 
     Args:
-        profiles: that the engine was compiled for, in their order; at least one.
+        profiles: that the engine was compiled for, in their order.
         lengths: of the named axes of the call.
 
     Returns:
-        Its number; of two that are as large the one whose usual shape is nearer, then the first.
+        Its number, 0 without profiles; of two that are as large the one whose usual shape is nearer, then the first.
 
     Raises:
         OutOfProfile: none holds it.
     """
+    if not profiles:
+        return 0
     held = [number for number, profile in enumerate(profiles) if profile.holds(lengths)]
     if not held:
         raise _outside(profiles, lengths)

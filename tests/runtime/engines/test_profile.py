@@ -72,6 +72,7 @@ def test_of_equally_large_ones_the_nearer_then_the_first():
     assert choose_profile((low, high), {"lanes": 2}) == 0
     assert choose_profile((low, high), {"lanes": 8}) == 1
     assert choose_profile((low, low), {"lanes": 3}) == 0
+    assert choose_profile((), {"lanes": 3}) == 0
 
 
 def test_what_no_profile_holds_is_refused_with_all_of_them():
