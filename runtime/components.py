@@ -11,14 +11,16 @@ from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.codec.decoder import Decoder
 from denoisert.runtime.codec.encoder import PictureEncoder
+from denoisert.runtime.conditioner import CONDITIONER, Conditioner
 from denoisert.runtime.devices.device import Device
 from denoisert.runtime.devices.numpy import NumpyDevice
 from denoisert.runtime.engines.choice import Choice
 from denoisert.runtime.engines.denoiser import Denoiser
 from denoisert.runtime.engines.engine import fixed
-from denoisert.runtime.engines.loading import DENOISER, defer
+from denoisert.runtime.engines.loading import DENOISER, components, defer
 from denoisert.runtime.engines.resident import DeferredEngine, Resident
 from denoisert.runtime.engines.target import CPU, GRAPHS, Target, Torch
+from denoisert.runtime.errors import Incompatible
 from denoisert.runtime.phase import Phase
 from denoisert.runtime.text.cache import PromptCache
 from denoisert.runtime.text.encoder import PromptEncoder, Texts, outputs_of
@@ -39,6 +41,7 @@ class Components:
         encoder: from pictures to latents, None where the bundle has none.
         device: where the pool lives.
         residents: the engines by phase, as far as they come into memory when they are first used.
+        conditioner: from conditions to what the denoiser is fed; None where that is the same.
     """
 
     denoisers: tuple[Denoiser, ...]
@@ -47,20 +50,23 @@ class Components:
     encoder: PictureEncoder | None = None
     device: Device = field(default_factory=NumpyDevice)
     residents: Mapping[Phase, tuple[Resident, ...]] = field(default_factory=dict)
+    conditioner: Conditioner | None = None
 
     @property
     def has_codec(self) -> bool:
         """Whether there is anything for a codec to do."""
-        return not (self.texts is None and self.decoder is None and self.encoder is None)
+        parts = (self.texts, self.conditioner, self.decoder, self.encoder)
+        return any(part is not None for part in parts)
 
     def forget(self, phase: Phase) -> None:
         """Drop what is bound to the engines of a codec phase, so that they can leave memory."""
-        if phase is Phase.TEXT and self.texts is not None:
-            self.texts.forget()
-        if phase is Phase.CODEC:
-            for each in (self.decoder, self.encoder):
-                if each is not None:
-                    each.forget()
+        parts = {
+            Phase.TEXT: (self.texts, self.conditioner),
+            Phase.CODEC: (self.decoder, self.encoder),
+        }
+        for each in parts.get(phase, ()):
+            if each is not None:
+                each.forget()
 
 
 def load_components(
@@ -114,20 +120,38 @@ def _load(
     engine = partial(defer, bundle, choice)
     texts = {text.name: engine(text.name) for text in card.texts}
     denoiser = engine(DENOISER)
+    has_conditioner = CONDITIONER in components(bundle, choice)
+    conditioner = engine(CONDITIONER) if has_conditioner else None
     decoder = None if coder is None else engine(DECODER)
     encoder = engine(ENCODER) if coder is not None and coder.has_encoder else None
+    denoisers = Denoiser.of(denoiser, card)
     return Components(
-        Denoiser.of(denoiser, card),
+        denoisers,
         _texts(texts, card, prompts) if texts else None,
         None if decoder is None else Decoder(decoder, card),
         None if encoder is None else PictureEncoder(encoder, card),
         device,
         {
-            Phase.TEXT: _residents(texts.values()),
+            Phase.TEXT: _residents([*texts.values(), conditioner]),
             Phase.DENOISER: _residents([denoiser]),
             Phase.CODEC: _residents([decoder, encoder]),
         },
+        _conditioner(conditioner, denoisers[0]),
     )
+
+
+def _conditioner(engine: DeferredEngine | None, denoiser: Denoiser) -> Conditioner | None:
+    told = [entry.name for entry in denoiser.conditions]
+    wanted = [port.name for port in denoiser.banked]
+    if engine is not None:
+        return Conditioner(fixed(engine, {}, CONDITIONER), told, wanted)
+    missing = sorted(set(wanted) - set(told))
+    if missing:
+        raise Incompatible(
+            f"the denoiser takes {missing}, which no condition of its card feeds, and the bundle "
+            f"has no {CONDITIONER!r}. Compile the model again."
+        )
+    return None
 
 
 def _residents(engines: Iterable[DeferredEngine | None]) -> tuple[Resident, ...]:

@@ -50,10 +50,13 @@ class Conditions:
     Args:
         lanes: cond, then uncond where the guidance asks for it.
         notes: what the user should know, such as a prompt that was cut.
+        conditioned_bytes: of what a conditioner makes of them before the denoiser is fed; 0 where
+            it is fed as they are.
     """
 
     lanes: tuple[Lane, ...]
     notes: tuple[str, ...] = ()
+    conditioned_bytes: int = 0
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:

@@ -53,9 +53,10 @@ class Intake:
         planned = self.planner.plan(request, previews)
         job = Job(next(self._numbers), request, planned, mailbox, self.planner.card, traces)
         known = self.prompts.find(planned.conditions.prompts)
-        needs_picture = planned.conditions.needs_picture
-        if known is not None and not needs_picture:  # no way through the codec, which may be busy
-            job.conditions = planned.conditions.fill(known.__getitem__)
+        conditions = planned.conditions
+        waits = conditions.needs_picture or conditions.conditioned_bytes
+        if known is not None and not waits:  # no way through the codec, which may be busy
+            job.conditions = conditions.fill(known.__getitem__)
         job.begin(start)
         return job
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -74,8 +73,8 @@ class LaneBuffers:
             time = next(port for port in ports if port.name == denoiser.network.time)
             self._buffers[time.name] = np.zeros(capacity, np.dtype(time.dtype))
         self.bank = {  # in the engine's own types, which halves of the card's may be
-            entry.name: np.zeros((slots * branches, *entry.shape), self._buffers[entry.name].dtype)
-            for entry in denoiser.conditions
+            port.name: np.zeros((slots * branches, *port.shape(1)[1:]), np.dtype(port.dtype))
+            for port in denoiser.banked
         }
 
     def restore(self, bank: dict[str, Buffer], branches: int) -> None:
@@ -183,8 +182,7 @@ def lane_bytes(denoiser: Denoiser, slots: int, branches: int, lanes: int) -> int
     """
     ports = (*denoiser.engine.inputs, *denoiser.engine.outputs)
     lane = sum(_lane_buffer(port, 1).nbytes for port in ports)
-    sizes = {port.name: np.dtype(port.dtype).itemsize for port in denoiser.engine.inputs}
-    banked = sum(math.prod(entry.shape) * sizes[entry.name] for entry in denoiser.conditions)
+    banked = sum(_lane_buffer(port, 1).nbytes for port in denoiser.banked)
     size: int = _capacity(denoiser, slots, lanes) * lane + slots * branches * banked
     return size
 

@@ -10,7 +10,7 @@ import numpy as np
 from denoisert.runtime.bundle.card import Card, Network, TimeShape
 from denoisert.runtime.bundle.condition import ConditionInput
 from denoisert.runtime.bundle.sizes import conditions_at, state_sizes
-from denoisert.runtime.engines.engine import Buffer, Engine, fixed
+from denoisert.runtime.engines.engine import Buffer, Engine, Port, fixed
 from denoisert.runtime.errors import InvalidInput
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.sampling.packing import check_channels
@@ -24,7 +24,7 @@ class Denoiser:
     Args:
         engine: the compiled network.
         network: names of its time, its scalars and its outputs.
-        conditions: its conditioning inputs.
+        conditions: what a request tells it, by the card.
         layout: the state it takes, one input per part.
     """
 
@@ -49,6 +49,19 @@ class Denoiser:
             )
             for layout in card.layouts
         )
+
+    @property
+    def banked(self) -> tuple[Port, ...]:
+        """Inputs that stay the same during a request: conditions, or what became of them."""
+        parts = (part.name for part in self.layout.parts)
+        moving = {*parts, self.network.time, *self.network.scalars}
+        return tuple(port for port in self.engine.inputs if port.name not in moving)
+
+    @property
+    def conditioned_bytes(self) -> int:
+        """Of what a conditioner makes of one branch; 0 where conditions are fed as they are."""
+        told = {entry.name for entry in self.conditions}
+        return sum(port.nbytes(1) for port in self.banked if port.name not in told)
 
     @property
     def has_scalar_time(self) -> bool:

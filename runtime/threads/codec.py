@@ -1,4 +1,4 @@
-"""The codec thread: it alone touches the text encoders, the image encoder and the decoder.
+"""The codec thread: it alone touches the encoders of text and pictures, conditioner and decoder.
 
 It runs beside the loop, so that encoding the next prompt and decoding the last picture hide behind
 the ticks of the pictures between them.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Sequence
-from itertools import chain
+from itertools import chain, islice
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ class Codec(Worker):
     """Prepares requests for a loop and finishes them after it.
 
     Attributes:
-        text_ns: time in text encoders and the image encoder; written by this thread alone.
+        text_ns: time in encoders and the conditioner; written by this thread alone.
         decode_ns: time in the decoder.
 
     Args:
@@ -103,6 +103,8 @@ class Codec(Worker):
             for resident in parts.residents.get(Phase.TEXT, ()):
                 resident.engine()  # also where the cache knows the prompts
             parts.texts.encode(prompts)
+        if parts.conditioner is not None and Phase.TEXT in phases:
+            parts.conditioner.warm()
         for layout in self._card.layouts if Phase.CODEC in phases else ():
             if parts.decoder is not None:
                 parts.decoder.decode(np.zeros((1, *layout.parts[0].shape), np.float32))
@@ -129,8 +131,8 @@ class Codec(Worker):
 
     def release(self) -> None:
         """Close the engines."""
-        mine = (self._components.texts, self._components.decoder, self._components.encoder)
-        for each in mine:
+        parts = self._components
+        for each in (parts.texts, parts.conditioner, parts.decoder, parts.encoder):
             if each is not None:
                 each.close()
 
@@ -159,7 +161,7 @@ class Codec(Worker):
             loop.post(loop.admit, job)
 
     def _encode(self, jobs: list[Job]) -> None:
-        """All prompts in one go, and the pictures one by one."""
+        """All prompts in one go, the pictures one by one, and what all of it comes to in one go."""
         prompts = (prompt for job in jobs for prompt in job.planned.conditions.prompts)
         texts = self._components.texts
         found = {} if texts is None else texts.encode(prompts)
@@ -167,6 +169,16 @@ class Codec(Worker):
             shown = self._shown(job)
             job.conditions = job.planned.conditions.fill(found.__getitem__, shown)
             self._look(job)
+        self._condition(jobs)
+
+    def _condition(self, jobs: list[Job]) -> None:
+        """Replace what branches are told by what the denoiser is fed, where that is another."""
+        conditioner = self._components.conditioner
+        if conditioner is None:
+            return
+        fed = iter(conditioner.tell([each for job in jobs for each in job.conditions or ()]))
+        for job in jobs:
+            job.conditions = tuple(islice(fed, len(job.conditions or ())))
 
     def _look(self, job: Job) -> None:
         """Draw what every picture of a request starts from, where its table reads that."""

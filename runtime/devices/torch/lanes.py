@@ -57,10 +57,10 @@ class LaneTensors:
             for name in told
         }
         self.bank = {
-            entry.name: stage.zeros(
-                slots * branches, *entry.shape, dtype=self._buffers[entry.name].dtype
+            port.name: stage.zeros(
+                slots * branches, *port.shape(1)[1:], dtype=self._buffers[port.name].dtype
             )
-            for entry in denoiser.conditions
+            for port in denoiser.banked
         }
 
     def _buffer(self, port: Port, capacity: int) -> Tensor:
@@ -163,7 +163,7 @@ def lane_bytes(denoiser: Denoiser, slots: int, branches: int, lanes: int) -> int
     ports = (*denoiser.engine.inputs, *denoiser.engine.outputs)
     sizes = {port.name: getattr(torch, port.dtype).itemsize for port in ports}
     lane = sum(sizes[p.name] * math.prod(int(size) for size in p.dims[1:]) for p in ports)
-    banked = sum(sizes[entry.name] * math.prod(entry.shape) for entry in denoiser.conditions)
+    banked = sum(sizes[port.name] * math.prod(port.shape(1)[1:]) for port in denoiser.banked)
     addresses = 8 * lane_width(len(denoiser.layout.parts))
     capacity = _capacity(denoiser, slots, lanes)
     size: int = capacity * lane + slots * branches * (banked + addresses)
