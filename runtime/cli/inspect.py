@@ -13,7 +13,7 @@ from denoisert.runtime.cli import route, sampler
 
 if TYPE_CHECKING:
     from denoisert.runtime.bundle.condition import ConditionInput
-    from denoisert.runtime.bundle.manifest import Manifest
+    from denoisert.runtime.bundle.manifest import EngineEntry, Manifest
     from denoisert.runtime.bundle.open import Bundle
     from denoisert.runtime.bundle.picture import Autoencoder
     from denoisert.runtime.cli.verbs import Subparsers
@@ -109,8 +109,27 @@ def describe(manifest: Manifest) -> Iterator[str]:
     for target, engine in manifest.engines.items():
         buckets = f"lanes {engine.buckets}" if engine.buckets else "any number of lanes"
         yield f"engine      {target} {engine.version}, {buckets}"
+        yield from _promises(target, engine)
     for path, file in sorted(manifest.files.items()):
         yield f"file        {file.size:>12} bytes  {path}"
+
+
+def _promises(key: str, engine: EngineEntry) -> Iterator[str]:
+    """Dtypes, profiles, GPUs, and what is known about the lanes of an engine set."""
+    from denoisert.runtime.engines.invariance import statement
+    from denoisert.runtime.engines.loading import DENOISER
+    from denoisert.runtime.engines.target import CPU, target_of_key
+
+    target = target_of_key(key)
+    if target is None:
+        yield "            of a target that this version of DenoiseRT does not know"
+        return
+    yield f"            lanes {statement(target)}"
+    for profile in engine.graphs[DENOISER].profiles:
+        yield f"            profile {profile}"
+    if target.device != CPU:
+        names = ", ".join(engine.capabilities) or "all that the library supports"
+        yield f"            GPUs of compute capability {names}"
 
 
 def _pictures(coder: Autoencoder) -> str:

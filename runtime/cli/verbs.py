@@ -1,8 +1,9 @@
-"""Verbs that other packages bring: entry points of the group `denoisert.verbs`.
+"""What other packages bring to the command: entry points of two groups.
 
-So the command belongs to the runtime and no arrow runs from the runtime to the compiler. An entry
-point is a function `add(subparsers)` that adds one parser and sets its default `func`, which takes
-the parsed arguments and returns the exit code.
+So the command belongs to the runtime and no arrow runs from the runtime to the compiler. One of
+`denoisert.verbs` is a function `add(subparsers)` that adds one parser and sets its default `func`,
+which takes the parsed arguments and returns the exit code. One of `denoisert.checks` is a function
+`check(bundle, say)` that looks at a bundle more closely than `verify` alone can.
 """
 
 from __future__ import annotations
@@ -15,9 +16,14 @@ from typing import TYPE_CHECKING
 from denoisert.runtime.errors import ExportError
 
 if TYPE_CHECKING:
+    from denoisert.runtime.bundle.open import Bundle
+
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
+    Check = Callable[[Bundle, Callable[[str], None]], bool]
+
 GROUP = "denoisert.verbs"
+CHECKS = "denoisert.checks"
 COMPILE = "compile"
 NO_PREFIX = "\0"  # every word of an absent verb is taken as it is, options too
 
@@ -36,6 +42,36 @@ def add_installed(subparsers: Subparsers, taken: Collection[str]) -> None:
         add(subparsers)
 
 
+def installed_check(name: str) -> Check:
+    """A check of bundles that another package brings.
+
+    Args:
+        name: of the entry point.
+
+    Returns:
+        A function of a bundle and of what is called with every line that it finds; it answers
+        whether the bundle passes.
+
+    Raises:
+        ExportError: no package brings it, or it cannot be loaded.
+    """
+    found = {entry.name: entry for entry in entry_points(group=CHECKS)}
+    if name not in found:
+        raise _missing(f"verify --{name}", "no package brings it")
+    try:
+        check: Check = found[name].load()
+    except (ImportError, AttributeError) as error:
+        raise _missing(f"verify --{name}", str(error)) from error
+    return check
+
+
+def _missing(words: str, reason: str) -> ExportError:
+    return ExportError(
+        f"`denoisert {words}` is not installed here ({reason}). Run: pip install "
+        "'denoisert[export]'"
+    )
+
+
 def _loaded(entry: EntryPoint) -> Callable[[Subparsers], None]:
     """The function that adds a verb, or one that says why it is missing."""
     try:
@@ -49,10 +85,7 @@ def _absent(name: str, reason: str) -> Callable[[Subparsers], None]:
     """A verb that only says what to install."""
 
     def refuse(_: argparse.Namespace) -> int:
-        raise ExportError(
-            f"`denoisert {name}` is not installed here ({reason}). Run: pip install "
-            "'denoisert[export]'"
-        )
+        raise _missing(name, reason)
 
     def add(subparsers: Subparsers) -> None:
         parser = subparsers.add_parser(

@@ -1,4 +1,4 @@
-"""`denoisert verify`: every file of a bundle against its manifest."""
+"""`denoisert verify`: every file of a bundle against its manifest, and its engines if asked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denoisert.runtime.cli.progress import progress
+from denoisert.runtime.cli.verbs import installed_check
 from denoisert.runtime.errors import BundleError, Tampered
 
 if TYPE_CHECKING:
@@ -23,25 +24,34 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "verify",
         help="compare every file of a bundle with its manifest",
-        description="Compare every file of a bundle with its manifest; exit code 1 on damage.",
+        description="Compare every file of a bundle with its manifest; exit code 1 on damage, and "
+        "with --parity on an engine that answers otherwise than its graph.",
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
     parser.add_argument("--expect", metavar="ID", help="the only bundle id that is accepted")
+    parser.add_argument(
+        "--parity",
+        action="store_true",
+        help="then run every engine that runs here on new random inputs, against the bundle's "
+        "graph in float32, and its lanes alone and in batches",
+    )
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each file.
+    """Print a line for each file, and with --parity for each engine.
 
     Args:
         args: parsed options.
 
     Returns:
-        0.
+        0; 1 where an engine is beyond the bound of its dtype.
 
     Raises:
         Tampered: something differs from the manifest; every file was looked at first.
+        ExportError: --parity needs the compiler, which is not installed.
     """
+    check = installed_check("parity") if args.parity else None
     bundle, problem = _opened(args.bundle, args.expect)
     states = _compare(bundle)
     for path, found in states.items():
@@ -50,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if problem or damaged:
         raise Tampered(problem or damaged[0])
     print(f"{len(states)} files are as bundle {bundle.id} promises.")
-    return 0
+    return 0 if check is None or check(bundle, print) else 1
 
 
 def _opened(path: Path, expect: str | None) -> tuple[Bundle, str]:
