@@ -15,7 +15,7 @@ MIB = 2**20
 LEFT_OUT = (".*", "build", "*.egg-info", "*.bundle", "__pycache__", "demo")
 
 
-def make(folder: Path, peer: str) -> None:
+def make(folder: Path, name: str) -> None:
     """Create an environment, unless it is there.
 
     The lists are complete, so nothing is resolved: optimum-intel would pull torchvision, which
@@ -23,19 +23,22 @@ def make(folder: Path, peer: str) -> None:
 
     Args:
         folder: where it will be.
-        peer: name of its list of requirements.
+        name: of its list of requirements.
     """
     if folder.exists():
         return
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    wanted = REQUIREMENTS / f"{peer}.txt"
+    wanted = REQUIREMENTS / f"{name}.txt"
     torch = [line for line in wanted.read_text().splitlines() if line.startswith("torch==")]
     if torch:
         _install(folder, torch)
     _install(folder, ["--no-deps", "--requirement", str(wanted)])
-    if peer == "denoisert":
-        _install(folder, ["--no-deps", str(_own_wheel(folder))])
-        shutil.rmtree(folder / "build")
+
+
+def renew(folder: Path) -> None:
+    """Install our own runtime as it is now."""
+    _install(folder, ["--no-deps", "--force-reinstall", str(_own_wheel(folder))])
+    shutil.rmtree(folder / "build")
 
 
 def _own_wheel(folder: Path) -> Path:

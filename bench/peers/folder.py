@@ -71,7 +71,8 @@ def write_model(source: Path, out: Path) -> None:
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(source, out)
     weights = out / "text_encoder" / "model.safetensors"
-    weights.write_bytes(prefixed(weights.read_bytes()))
+    if weights.exists():
+        weights.write_bytes(prefixed(weights.read_bytes()))
     place = out / "scheduler" / "scheduler_config.json"
     place.write_text(json.dumps(ddim_config(json.loads(place.read_text())), indent=2))
     index = json.loads((out / "model_index.json").read_text())

@@ -1,4 +1,4 @@
-"""Ours: a bundle that was compiled from the same folder."""
+"""Ours: one bundle that was compiled from the same folder for every target."""
 
 from __future__ import annotations
 
@@ -17,26 +17,30 @@ if TYPE_CHECKING:
 
     from denoisert.runtime import Runtime
 
-FORMS = ("float32",)
+FORMS = ("onnxruntime", "openvino", "openvino-bfloat16", "onnxruntime-int8", "openvino-int8")
 
 
 def export(folder: Path, out: Path) -> None:
     """Compile a diffusers folder."""
     from denoisert.export import compile_bundle
+    from denoisert.export.options import CompileOptions
+    from denoisert.runtime.engines.target import target_of_key
 
-    compile_bundle(folder, out)
+    compile_bundle(folder, out, options=CompileOptions(tuple(map(target_of_key, FORMS))))
 
 
-def load(folder: Path, life: ExitStack) -> Draw:
+def load(folder: Path, form: str, life: ExitStack) -> Draw:
     """The runtime, ready to draw.
 
     Args:
         folder: the bundle.
+        form: one of FORMS, the key of a target.
         life: closes the runtime when it ends.
     """
     from denoisert.runtime import Runtime
+    from denoisert.runtime.engines.target import target_of_key
 
-    return partial(_draw, life.enter_context(Runtime.open(folder)))
+    return partial(_draw, life.enter_context(Runtime.open(folder, devices=(target_of_key(form),))))
 
 
 def _draw(runtime: Runtime, work: Sequence[Job], noise: Mapping[int, NDArray]) -> list[Image]:
@@ -44,9 +48,10 @@ def _draw(runtime: Runtime, work: Sequence[Job], noise: Mapping[int, NDArray]) -
     from denoisert.runtime import CFG, DDIM, Request, Trailing
 
     del noise
+    is_told_words = bool(runtime.card.texts)
     requests = [
         Request(
-            job.prompt,
+            job.prompt if is_told_words else job.label,
             seed=job.seed,
             steps=job.steps,
             solver=DDIM(),
@@ -65,4 +70,4 @@ def _draw(runtime: Runtime, work: Sequence[Job], noise: Mapping[int, NDArray]) -
 if __name__ == "__main__":
     options = arguments(FORMS)
     with ExitStack() as stack:
-        run(options, partial(load, options.folder, stack))
+        run(options, partial(load, options.folder, options.form, stack))

@@ -1,13 +1,15 @@
-"""diffusers' StableDiffusionPipeline on torch: eager in float32 and bfloat16, and torch.compile."""
+"""diffusers' own pipeline on torch: eager in float32 and bfloat16, and torch.compile."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.peers.serve import Draw, arguments, run
+from bench.peers.with_classes import draw as draw_classes
 from bench.peers.work import Job, equal_settings
 
 if TYPE_CHECKING:
@@ -28,17 +30,19 @@ def load(folder: Path, form: str) -> Draw:
         folder: a diffusers folder.
         form: one of FORMS; "compile" is float32 with torch.compile on the denoiser.
     """
+    import diffusers
     import torch
-    from diffusers import StableDiffusionPipeline
 
+    kind = json.loads((folder / "model_index.json").read_text())["_class_name"]
     dtype = torch.bfloat16 if form == "bfloat16" else torch.float32
-    pipeline = StableDiffusionPipeline.from_pretrained(
+    pipeline = getattr(diffusers, kind).from_pretrained(
         folder, torch_dtype=dtype, local_files_only=True
     )
     pipeline.set_progress_bar_config(disable=True)
+    network = "transformer" if kind == "DiTPipeline" else "unet"
     if form == "compile":
-        pipeline.unet = torch.compile(pipeline.unet)
-    return partial(draw, pipeline, dtype)
+        setattr(pipeline, network, torch.compile(getattr(pipeline, network)))
+    return partial(draw_classes if kind == "DiTPipeline" else draw, pipeline, dtype)
 
 
 def draw(

@@ -16,31 +16,42 @@ class Place:
     """The folder in which a comparison works.
 
     Args:
-        root: holds an environment a peer, what each of them loads, the noise and the logs.
+        root: holds the environments, and a folder a model.
+        model: whose folder: what each peer loads, the noise, the pictures and the logs.
     """
 
     root: Path
+    model: str
+
+    @property
+    def own(self) -> Path:
+        """The folder of the model."""
+        return self.root / self.model
 
     @property
     def noise(self) -> Path:
         """Start noise by seed."""
-        return self.root / "noise.npz"
+        return self.own / "noise.npz"
 
-    def environment(self, peer: str) -> Path:
-        """The virtual environment of a peer."""
-        return self.root / f"venv-{peer}"
+    def environment(self, name: str) -> Path:
+        """A virtual environment, by the name of its list of requirements."""
+        return self.root / f"venv-{name}"
 
     def files(self, kind: str) -> Path:
         """A folder that peers load: "model", "onnx", "openvino" or "bundle"."""
-        return self.root / "files" / kind
+        return self.own / "files" / kind
 
     def pictures(self, provider: str, task: str) -> Path:
         """What a provider drew for a task."""
-        return self.root / "pictures" / f"{provider.replace(' ', '-')}-{task}.npz"
+        return self.own / "pictures" / f"{provider.replace(' ', '-')}-{task}.npz"
+
+    def log(self, name: str) -> Path:
+        """Where the standard error of somebody goes."""
+        return self.own / f"log-{name.replace(' ', '-')}.txt"
 
     def command(self, provider: Provider, task: str) -> list[str]:
         """The command line of a peer's process."""
-        interpreter = str(python(self.environment(provider.peer)))
+        interpreter = str(python(self.environment(provider.environment)))
         return [
             *(interpreter, "-m", f"bench.peers.peer_{provider.peer}"),
             *("--folder", str(self.files(provider.files)), "--noise", str(self.noise)),
@@ -49,5 +60,5 @@ class Place:
 
     def surroundings(self) -> Mapping[str, str]:
         """The environment variables of a peer: nothing is fetched, compiled code is kept here."""
-        kept = {"TORCHINDUCTOR_CACHE_DIR": str(self.root / "inductor"), "HF_HUB_OFFLINE": "1"}
+        kept = {"TORCHINDUCTOR_CACHE_DIR": str(self.own / "inductor"), "HF_HUB_OFFLINE": "1"}
         return {**os.environ, **kept}

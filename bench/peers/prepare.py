@@ -6,17 +6,19 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from bench.peers.environment import make, python
+from bench.peers.environment import make, python, renew
 from bench.peers.folder import write_model
 from bench.peers.place import Place
-from bench.peers.provider import PEERS, PROVIDERS, ROOT
+from bench.peers.provider import ENVIRONMENTS, ROOT, Provider, offered
 from bench.peers.work import SEEDS
 from denoisert.kernels.philox import reference
 
+NETWORKS = ("unet", "transformer")
 EXPORT = (
     "import sys, pathlib, bench.peers.peer_{peer} as p; p.export(*map(pathlib.Path, sys.argv[1:]))"
 )
@@ -26,26 +28,30 @@ def prepare(source: Path, place: Place) -> None:
     """Make everything.
 
     Args:
-        source: a Stable-Diffusion-shaped diffusers folder.
-        place: where; environments that are there are kept, what is made of the folder is not.
+        source: a diffusers folder shaped like Stable Diffusion or DiT.
+        place: where; environments that are there are kept but for our own runtime in them, what is
+            made of the folder is not.
     """
-    for peer in PEERS:
-        print(f"environment {peer}", flush=True)
-        make(place.environment(peer), peer)
-    shutil.rmtree(place.root / "files", ignore_errors=True)
+    for name in ENVIRONMENTS:
+        print(f"environment {name}", flush=True)
+        make(place.environment(name), name)
+        if name.startswith("denoisert"):
+            renew(place.environment(name))
+    shutil.rmtree(place.own / "files", ignore_errors=True)
+    place.own.mkdir(parents=True, exist_ok=True)
     model = place.files("model")
     write_model(source, model)
     write_noise(model, place.noise)
-    for files, peer in writers().items():
+    for files, peer in writers(offered(model)).items():
         print(f"files {files}", flush=True)
         export(peer, place, model, place.files(files))
 
 
-def writers() -> dict[str, str]:
+def writers(providers: Sequence[Provider]) -> dict[str, str]:
     """Which peer writes which files: openvino-genai runs on what optimum-intel writes."""
     return {
         each.files: each.peer
-        for each in PROVIDERS
+        for each in providers
         if each.files != "model" and each.peer != "openvino_genai"
     }
 
@@ -55,7 +61,7 @@ def export(peer: str, place: Place, model: Path, out: Path) -> None:
     own = sys.executable if peer == "denoisert" else str(python(place.environment(peer)))
     code = EXPORT.format(peer=peer)
     command = [own, "-c", code, str(model), str(out)]
-    with (place.root / f"export-{peer}.txt").open("w") as log:
+    with place.log(f"export {peer}").open("w") as log:
         subprocess.run(
             command, cwd=ROOT, env=dict(place.surroundings()), check=True, stdout=log, stderr=log
         )
@@ -68,7 +74,8 @@ def write_noise(model: Path, out: Path) -> None:
         model: a diffusers folder.
         out: seed -> (C, h, w) float32.
     """
-    config = json.loads((model / "unet" / "config.json").read_text())
+    network = next(model / name for name in NETWORKS if (model / name).is_dir())
+    config = json.loads((network / "config.json").read_text())
     shape = (config["in_channels"], config["sample_size"], config["sample_size"])
     count = int(np.prod(shape))
     drawn = {str(seed): reference.normals(seed, draw=0, count=count) for seed in SEEDS}

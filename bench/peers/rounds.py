@@ -38,19 +38,23 @@ def numbered(task: str, number: int) -> list[int]:
 
 
 def measure_warm(
-    providers: Sequence[Provider], place: Place, rounds: int, found: Mapping[str, Measured]
+    providers: Sequence[Provider],
+    place: Place,
+    rounds: int,
+    tasks: Sequence[str],
+    found: Mapping[str, Measured],
 ) -> None:
-    """Time the tasks in processes that stay; round 0 is not counted and stores its pictures."""
+    """Time tasks in processes that stay; round 0 is not counted and stores its pictures."""
     with ExitStack() as stack:
         peers = {each.name: stack.enter_context(_peer(each, place)) for each in providers}
         for name, peer in peers.items():
             with found[name].failing():
                 peer.answer()
-        for task, (number, provider) in product(TASKS, turns(providers, rounds + 1)):
+        for task, (number, provider) in product(tasks, turns(providers, rounds + 1)):
             with found[provider.name].failing() as mine:
                 replies = _ask(peers[provider.name], place, provider, task, number)
                 mine.keep(task, replies, number)
-                _say(f"round {number} {task:6}{provider.name:26}{replies[0]['ms']:10.1f} ms")
+                _say(f"round {number} {task:6}{provider.name:28}{replies[0]['ms']:10.1f} ms")
 
 
 def _ask(peer: Peer, place: Place, provider: Provider, task: str, number: int) -> list[Reply]:
@@ -75,12 +79,12 @@ def measure_cold(
             cold_ms = 1e3 * (reply["done"] - peer.started)
             mine.keep_cold(cold_ms, reply, number)
             _say(
-                f"start {number} {provider.name:26}{cold_ms:10.0f} ms {reply['peak_mib']:8.0f} MiB"
+                f"start {number} {provider.name:28}{cold_ms:10.0f} ms {reply['peak_mib']:8.0f} MiB"
             )
 
 
 def _peer(provider: Provider, place: Place, task: str = "serve") -> Peer:
-    log = place.root / f"log-{provider.name.replace(' ', '-')}.txt"
+    log = place.log(provider.name)
     return Peer(place.command(provider, task), place.surroundings(), log)
 
 

@@ -12,6 +12,7 @@ GUIDANCE = 4.0
 SEED = 7
 MIXED_STEPS = (10, 15, 20, 30)
 MIXED_GUIDANCE = (1.0, 2.0, 4.0, 7.0)
+CLASSES = 1000
 REQUESTS = len(MIXED_STEPS) * len(MIXED_GUIDANCE)
 TASKS = ("one", "mixed", "equal")
 
@@ -31,12 +32,14 @@ class Job:
 
     Args:
         prompt: what it shows; the second branch is told the empty prompt.
+        label: its class instead, for a model that takes no words; below CLASSES.
         steps: of DDIM, at least 1.
         guidance: scale, 1 means none.
         seed: names the start noise, which the driver has drawn beforehand.
     """
 
     prompt: str
+    label: int = 0
     steps: int = STEPS
     guidance: float = GUIDANCE
     seed: int = SEED
@@ -65,7 +68,7 @@ def jobs(task: str, first: int = 0) -> list[Job]:
         1 or 16 jobs, seeds SEED, SEED + 1, ..
     """
     if task == "one":
-        return [Job(prompt(first))]
+        return [Job(prompt(first), first % CLASSES)]
     if task == "equal":
         pairs = [(STEPS, GUIDANCE)] * REQUESTS
     elif task == "mixed":
@@ -73,7 +76,7 @@ def jobs(task: str, first: int = 0) -> list[Job]:
     else:
         raise ValueError(f"no task {task!r}; there are {', '.join(TASKS)}.")
     return [
-        Job(prompt(first + number), steps, guidance, SEED + number)
+        Job(prompt(first + number), (first + number) % CLASSES, steps, guidance, SEED + number)
         for number, (steps, guidance) in enumerate(pairs)
     ]
 

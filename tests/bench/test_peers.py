@@ -11,14 +11,36 @@ import numpy as np
 import pytest
 
 from bench import report
-from bench.peers import environment, folder, prepare, quality, rounds, table
+from bench.peers import environment, folder, peer_denoisert, prepare, quality, rounds, table
 from bench.peers.__main__ import main
 from bench.peers.measured import Measured
 from bench.peers.place import Place
 from bench.peers.process import PeerEnded
-from bench.peers.provider import PEERS, PROVIDERS, REFERENCE, REQUIREMENTS, Provider
-from bench.peers.work import GUIDANCE, REQUESTS, SEEDS, STEPS, TASKS, equal_settings, jobs, prompt
+from bench.peers.provider import (
+    ENVIRONMENTS,
+    PEERS,
+    PROVIDERS,
+    REFERENCE,
+    REQUIREMENTS,
+    TARGETS,
+    WITH_CLASSES,
+    Provider,
+    offered,
+    ours,
+)
+from bench.peers.work import (
+    CLASSES,
+    GUIDANCE,
+    REQUESTS,
+    SEEDS,
+    STEPS,
+    TASKS,
+    equal_settings,
+    jobs,
+    prompt,
+)
 from denoisert.kernels.philox import reference
+from denoisert.runtime.engines.target import engine_key, target_of_key
 from denoisert.runtime.measure.against import OURS, read
 from denoisert.runtime.measure.record import Machine
 
@@ -30,6 +52,7 @@ LIBRARIES = {
     "optimum_onnx": ("torch", "optimum-onnx", "onnxruntime"),
     "optimum_intel": ("torch", "optimum-intel", "openvino"),
     "denoisert": ("numpy", "onnxruntime", "tokenizers", "pillow"),
+    "denoisert_openvino": ("numpy", "openvino", "tokenizers", "pillow"),
 }
 
 
@@ -38,6 +61,8 @@ def test_one_request_and_sixteen_equal_ones_share_their_settings():
     equal = jobs("equal", 5)
     assert equal_settings(equal)
     assert len({job.prompt for job in equal}) == len({job.seed for job in equal}) == REQUESTS
+    assert [job.label for job in equal] == list(range(5, 5 + REQUESTS))
+    assert jobs("one", CLASSES + 3)[0].label == 3
 
 
 def test_mixed_requests_are_every_pair_of_settings():
@@ -69,17 +94,44 @@ def test_every_provider_has_a_module_a_form_and_requirements():
     for provider in PROVIDERS:
         module = import_module(f"bench.peers.peer_{provider.peer}")
         assert provider.form in module.FORMS
-        assert (REQUIREMENTS / f"{provider.peer}.txt").exists()
+        assert (REQUIREMENTS / f"{provider.environment}.txt").exists()
     assert len({each.name for each in PROVIDERS}) == len(PROVIDERS)
     assert {OURS, REFERENCE} <= {each.name for each in PROVIDERS}
-    assert prepare.writers() == {
+    assert prepare.writers(PROVIDERS) == {
         "bundle": "denoisert",
         "openvino": "optimum_intel",
         "onnx": "optimum_onnx",
     }
 
 
-@pytest.mark.parametrize("peer", PEERS)
+def test_ours_is_opened_on_every_target_that_its_bundle_was_compiled_for():
+    assert [engine_key(target) for target in TARGETS] == list(peer_denoisert.FORMS)
+    assert [target_of_key(key) for key in peer_denoisert.FORMS] == list(TARGETS)
+    mine = [each for each in PROVIDERS if each.peer == OURS]
+    assert [(each.form, each.dtype) for each in mine] == [
+        (engine_key(target), target.dtype) for target in TARGETS
+    ]
+    assert {each.dtype for each in mine} == {"float32", "bfloat16", "int8"}
+    assert ours(TARGETS[0]).environment == OURS
+    lines = (REQUIREMENTS / "denoisert_openvino.txt").read_text()
+    assert "onnxruntime" not in lines  # what is weighed is what a target needs
+
+
+def test_half_precision_is_named_as_such():
+    for provider in PROVIDERS:
+        assert (provider.dtype == "bfloat16") == provider.name.endswith("bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("kind", "peers"),
+    [("StableDiffusionPipeline", set(PEERS)), ("DiTPipeline", set(WITH_CLASSES))],
+)
+def test_a_model_of_classes_is_left_to_those_that_have_a_pipeline_for_it(tmp_path, kind, peers):
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": kind}))
+    assert {each.peer for each in offered(tmp_path)} == peers
+
+
+@pytest.mark.parametrize("peer", ENVIRONMENTS)
 def test_requirements_are_exact_and_without_what_breaks(peer):
     lines = (REQUIREMENTS / f"{peer}.txt").read_text().splitlines()
     names = {line.split("==")[0].lower() for line in lines}
@@ -196,9 +248,9 @@ def test_records_make_the_table_of_the_document(tmp_path):
         each.name: Measured(times, [900.0], 5000.0, [120.0], 200.0, "", [0.5]) for each in providers
     }
     pictures = {OURS: drawn(1), REFERENCE: drawn(0)}
-    made = list(table.records(providers, found, pictures, MACHINE))
+    made = list(table.records(providers, found, pictures, "unet", MACHINE))
     assert [record.case for record in made[:5]] == [
-        table.CASES[name] for name in (*TASKS, "cold", "peak")
+        table.CASES[name].format("unet") for name in (*TASKS, "cold", "peak")
     ]
     assert made[0].median == 3.0
     assert made[0].extra["max_error_of_255"] == 1.0
@@ -209,8 +261,28 @@ def test_records_make_the_table_of_the_document(tmp_path):
     assert read(path) == made
     report.main([str(path), "--out", str(tmp_path / "x.md")])
     text = (tmp_path / "x.md").read_text()
-    assert "| one request, 20 steps | denoisert | 3 ms |" in text
-    assert "| peak memory of one picture | diffusers | 120 MiB |" in text
+    assert "| one unet, one request of 20 steps | denoisert | 3 ms |" in text
+    assert "| peak unet, memory of one picture | diffusers | 120 MiB |" in text
+
+
+def test_times_are_compared_with_our_fastest_of_the_same_precision():
+    medians = {"denoisert": 8.0, "denoisert openvino float32": 4.0, "diffusers": 6.0}
+    providers = [each for each in PROVIDERS if each.name in (*medians, "diffusers bfloat16")]
+    found = {
+        each.name: Measured(
+            {"one": [medians.get(each.name, 1.0)], "mixed": [], "equal": []}, loads=[0.5]
+        )
+        for each in providers
+    }
+    assert table.fastest(providers, found) == {("one", "float32"): 4.0}
+    made = table.records(providers, found, {}, "emoji", MACHINE)
+    ratios = {each.provider: each.extra.get("against_our_best_of_its_dtype") for each in made}
+    assert ratios == {
+        "denoisert": 2.0,
+        "denoisert openvino float32": 1.0,
+        "diffusers": 1.5,
+        "diffusers bfloat16": None,
+    }
 
 
 def test_the_first_round_is_not_counted():
@@ -235,17 +307,21 @@ def test_a_provider_that_ends_leaves_the_others_alone(capsys):
 
 
 def test_what_was_not_measured_makes_no_record():
-    assert not list(table.records(PROVIDERS, {p.name: Measured() for p in PROVIDERS}, {}, MACHINE))
+    found = {each.name: Measured() for each in PROVIDERS}
+    assert not list(table.records(PROVIDERS, found, {}, "emoji", MACHINE))
 
 
 def test_commands_name_the_environment_of_the_peer(tmp_path):
-    provider = Provider("a b", "diffusers", "bfloat16", "model", "")
-    command = Place(tmp_path).command(provider, "cold")
+    provider, place = Provider("a b", "diffusers", "bfloat16", "model", ""), Place(tmp_path, "dit")
+    command = place.command(provider, "cold")
     assert command[0].startswith(str(tmp_path / "venv-diffusers"))
     assert command[-3:] == ["bfloat16", "--task", "cold"]
-    assert provider.dtype == "bfloat16"
-    assert " " not in Place(tmp_path).pictures(provider.name, "one").name
-    assert Place(tmp_path).surroundings()["HF_HUB_OFFLINE"] == "1"
+    assert str(tmp_path / "dit" / "files" / "model") in command
+    assert " " not in place.pictures(provider.name, "one").name
+    assert place.surroundings()["HF_HUB_OFFLINE"] == "1"
+    mine = place.command(ours(TARGETS[1]), "cold")
+    assert mine[0].startswith(str(tmp_path / "venv-denoisert_openvino"))
+    assert mine[1:3] == ["-m", "bench.peers.peer_denoisert"]
 
 
 def test_the_command_says_what_it_wants(capsys):
