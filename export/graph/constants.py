@@ -21,7 +21,7 @@ def constant(graph: ir.Graph, array: NDArray[Any]) -> ir.Value:
     name = f"denoisert.{digest.hexdigest()[:16]}"
     if name in graph.initializers:
         return graph.initializers[name]
-    value = ir.Value(name=name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
+    value = ir.Value(name=name, const_value=ir.tensor(np.asarray(array, order="C"), name=name))
     value.shape = ir.Shape(array.shape)
     value.dtype = ir.DataType.from_numpy(array.dtype)
     graph.register_initializer(value)
