@@ -241,6 +241,7 @@ class _Display:
     def __init__(self, is_terminal: bool) -> None:
         self._is_terminal = is_terminal
         self._bar: Any = None
+        self._told: set[str] = set()
 
     def __enter__(self) -> _Display:
         return self
@@ -252,7 +253,7 @@ class _Display:
     @property
     def show(self) -> Report:
         """What to call when a phase begins."""
-        return self._draw if self._is_terminal else _print_phase
+        return self._draw if self._is_terminal else self._print
 
     def _draw(self, progress: Progress) -> None:
         if self._bar is None:
@@ -263,7 +264,9 @@ class _Display:
         self._bar.n = progress.index
         self._bar.refresh()
 
-
-def _print_phase(progress: Progress) -> None:
-    if progress.index < progress.count:
-        print(f"[{progress.index + 1}/{progress.count}] {progress.phase}", file=sys.stderr)
+    def _print(self, progress: Progress) -> None:
+        """A line for every phase, and one for every compiler, which may have hundreds of steps."""
+        name, colon, _ = progress.phase.partition(":")
+        if progress.index < progress.count and not (colon and name in self._told):
+            self._told.add(name)
+            print(f"[{progress.index + 1}/{progress.count}] {name}", file=sys.stderr)

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import perf_counter
 from typing import IO, Final
 
@@ -31,6 +32,9 @@ STATUS: Final = Path("/proc/self/status")
 DISK: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS))
 """Errors of a disk that is full or refuses."""
 
+PROBE_BYTES: Final = 2**20
+"""What a disk that is not full takes."""
+
 
 def main() -> int:
     """Build what standard input asks for."""
@@ -45,7 +49,7 @@ def main() -> int:
     try:
         _build(job, asked["compiler"], lambda *step: _tell(news, step=step))
     except DenoiseRTError as error:
-        return _fail(news, error)
+        return _fail(news, _cause(job, error))
     except MemoryError:
         return _fail(news, _exhausted(job, limit))
     except OSError as error:
@@ -104,10 +108,24 @@ def _exhausted(job: EngineJob, limit: int | None) -> OutOfMemory:
     )
 
 
-def _unwritten(job: EngineJob, error: OSError) -> BundleError:
+def _cause(job: EngineJob, error: DenoiseRTError) -> DenoiseRTError:
+    """What a compiler raised; a full disk where that is the cause, for libraries do not say so."""
+    if not isinstance(error, BuildError):
+        return error
+    try:
+        with TemporaryFile(dir=job.out.parent) as file:
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
+    except OSError as refused:
+        if refused.errno in DISK:
+            return _unwritten(job, refused, f" {error}")
+    return error
+
+
+def _unwritten(job: EngineJob, error: OSError, said: str = "") -> BundleError:
     return BundleError(
         f"cannot write {job.out.name!r} for {job.target}: {error.strerror}. Nothing was changed; "
-        "make room and compile again: engines that are done are kept."
+        f"make room and compile again: engines that are done are kept.{said}"
     )
 
 

@@ -129,7 +129,7 @@ class CompilerCrew:
         return built
 
     def _news(self, job: EngineJob) -> Step:
-        name = f"{job.component} for {job.target}"
+        name = f"{job.component} for {job.out.parent.name}"  # several dtypes of one target
 
         def tell(step: str, done: int, count: int) -> None:
             with self._telling:

@@ -27,8 +27,8 @@ def profiles_of(
     """Profiles of one engine; together they hold every size of the card.
 
     The default size has one. So has each of up to three further ones that differ in the graph; more
-    than three, as of a range, share one from the least to the largest height and width. Static ones,
-    of the usual number of lanes, come last.
+    than three, as of a range, share one from the least to the largest height and width. Static
+    ones, of the usual number of lanes, come last.
 
     Args:
         card: of the bundle.

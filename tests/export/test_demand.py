@@ -21,7 +21,7 @@ from denoisert.runtime.engines.target import (
 from denoisert.runtime.errors import BuildError, DenoiseRTError, InvalidInput
 from denoisert.runtime.layout import Part
 from tests.export.networks import card_of
-from tests.export.targets.test_profiles import card_at
+from tests.export.pictures import card_at
 
 RTX = (TensorRtRtx(),)
 SIZE = (128, 128)
@@ -107,6 +107,6 @@ def test_it_is_refused_before_work_starts(
 
     monkeypatch.setattr(ZooFolder, "load", load)
     monkeypatch.setattr(ZooFolder, "fingerprint", load)
-    with pytest.raises(DenoiseRTError, match="compiles for|none of the sizes"):
+    with pytest.raises(DenoiseRTError, match=r"compiles for|none of the sizes"):
         compile_bundle("digits", tmp_path / "a.bundle", options=options)
     assert not list(tmp_path.iterdir())

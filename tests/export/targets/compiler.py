@@ -92,6 +92,10 @@ def fill_disk(job: EngineJob, report: Report) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def obscure(job: EngineJob, report: Report) -> None:
+    raise BuildError("ios: bad bit")
+
+
 def miss(job: EngineJob, report: Report) -> None:
     Path("absent").read_bytes()
 
@@ -135,6 +139,17 @@ ACTIONS: dict[str, Callable[..., None]] = {
     action.__name__: action
     for action in (
         *(write, refuse, overload, fault, segfault, abort, killed, babble, crash_at_exit),
-        *(allocate, tell_limit, tell_modules, forget, fill_disk, miss, hang, together, alone),
+        *(
+            allocate,
+            tell_limit,
+            tell_modules,
+            forget,
+            fill_disk,
+            obscure,
+            miss,
+            hang,
+            together,
+            alone,
+        ),
     )
 }

@@ -24,7 +24,7 @@ def job_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobOf:
     def make(action: str, component: str = "denoiser", target: str = "openvino") -> EngineJob:
         graph = tmp_path / f"{component}.onnx"
         graph.write_text(action, encoding="utf-8")
-        out = tmp_path / "engines" / f"{component}.xml"
+        out = tmp_path / "openvino-int8" / f"{component}.xml"
         out.parent.mkdir(exist_ok=True)
         return EngineJob(component, target, graph, tmp_path, out, PROFILES, ("8.9", "12.0"))
 

@@ -16,7 +16,7 @@ from denoisert.runtime.engines.target import COMPILED, OnnxRuntime
 from denoisert.runtime.errors import BuildError, UnsupportedOperator
 from tests.export.targets.compiler import MODULE, WAIT_S
 from tests.export.targets.conftest import JobOf
-from tests.export.targets.test_process import is_alive, wait_for
+from tests.export.targets.lives import is_alive, wait_for
 
 CORES = len(os.sched_getaffinity(0))
 FOR_TESTS = dict.fromkeys(COMPILERS, MODULE)
@@ -44,7 +44,7 @@ def test_two_run_together_where_memory_allows(job_of: JobOf) -> None:
     jobs = [crew.submit(job_of("together 2", name), "", 5) for name in ("decoder", "denoiser")]
     crew.finish()
     assert all(job.result().seconds > 0.0 for job in jobs)
-    assert set(seen) == {"decoder for openvino: fusing", "denoiser for openvino: fusing"}
+    assert set(seen) == {"decoder for openvino-int8: fusing", "denoiser for openvino-int8: fusing"}
 
 
 @pytest.mark.parametrize("needs", [(6, 5, 6), (100, 1, 100)], ids=["sum", "larger-than-all"])
@@ -127,7 +127,7 @@ def test_the_bound_reaches_every_process(job_of: JobOf, tmp_path: Path) -> None:
     crew = CompilerCrew(10, None, lambda *_: None, 2**29, compilers=FOR_TESTS)
     crew.submit(job_of("tell_limit"), "", 5)
     crew.finish()
-    assert (tmp_path / "engines" / "denoiser.xml").read_text(encoding="utf-8") == str(2**29)
+    assert (tmp_path / "openvino-int8" / "denoiser.xml").read_text(encoding="utf-8") == str(2**29)
 
 
 def test_what_is_kept_is_not_built_again(job_of: JobOf, tmp_path: Path) -> None:

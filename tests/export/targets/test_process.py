@@ -25,6 +25,8 @@ from denoisert.runtime.errors import (
 )
 from tests.export.targets.compiler import MODULE, WAIT_S
 from tests.export.targets.conftest import ROOT, JobOf
+from tests.export.targets.disks import largest_file
+from tests.export.targets.lives import is_alive, wait_for, wait_until_dead
 
 MIB = 2**20
 PARENT = """
@@ -38,31 +40,6 @@ EngineProcess(read_job(json.loads(sys.argv[1])), "tests.export.targets.compiler"
 
 def build(job_of: JobOf, action: str, memory_bytes: int | None = None) -> Built:
     return EngineProcess(job_of(action), MODULE, memory_bytes).run(lambda *_: None)
-
-
-def is_alive(number: int) -> bool:
-    """Whether a process runs; one that nobody has asked for its status yet does not."""
-    try:
-        status = Path(f"/proc/{number}/stat").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return False
-    return status.rpartition(")")[2].split()[0] not in "ZX"
-
-
-def wait_for(path: Path) -> int:
-    """The process id in a file that another process writes."""
-    end = time.monotonic() + WAIT_S
-    while not path.exists():
-        assert time.monotonic() < end, f"{path} does not appear"
-        time.sleep(0.01)
-    return int(path.read_text(encoding="utf-8"))
-
-
-def wait_until_dead(number: int) -> None:
-    end = time.monotonic() + WAIT_S
-    while is_alive(number):
-        assert time.monotonic() < end, f"{number} lives"
-        time.sleep(0.01)
 
 
 def test_a_job_survives_json(job_of: JobOf) -> None:
@@ -149,9 +126,18 @@ def test_a_full_disk_is_an_error_of_the_bundle(job_of: JobOf) -> None:
         build(job_of, "fill_disk")
 
 
+def test_a_library_that_does_not_say_why_is_asked_of_the_disk(job_of: JobOf) -> None:
+    """Under a real limit of what may be written; without it the library's words stand alone."""
+    job = job_of("obscure")
+    with largest_file(4096), pytest.raises(BundleError, match=r"File too large.* ios: bad bit"):
+        EngineProcess(job, MODULE).run(lambda *_: None)
+    with pytest.raises(BuildError, match=r"^ios: bad bit$"):
+        EngineProcess(job, MODULE).run(lambda *_: None)
+
+
 def test_the_memory_of_a_compiler_is_bounded(job_of: JobOf, tmp_path: Path) -> None:
     build(job_of, "tell_limit", 512 * MIB)
-    assert (tmp_path / "engines" / "denoiser.xml").read_text() == str(512 * MIB)
+    assert (tmp_path / "openvino-int8" / "denoiser.xml").read_text() == str(512 * MIB)
     words = r"denoiser for openvino wanted more memory than the 0\.50 GiB of it .*--memory"
     with pytest.raises(OutOfMemory, match=words):
         build(job_of, "allocate 2000", 512 * MIB)

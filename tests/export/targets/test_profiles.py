@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 
 import pytest
@@ -12,26 +11,12 @@ from hypothesis import strategies as st
 from denoisert.export.options import EngineOptions, size_range
 from denoisert.export.targets.profiles import MOST_OWN, profiles_of
 from denoisert.runtime.bundle.card import Card
-from denoisert.runtime.bundle.picture import Autoencoder, Picture
 from denoisert.runtime.bundle.sizes import graph_sizes, pixel_size, state_dims
 from denoisert.runtime.engines.engine import Port
 from denoisert.runtime.engines.profile import Profile
-from denoisert.runtime.layout import Part, StateLayout
-from tests.export.networks import card_of
+from tests.export.pictures import FACTOR, card_at
 
-FACTOR = 8
 Size = tuple[int, int]
-
-
-def card_at(*sizes: Size, tile: Size = (8, 8)) -> Card:
-    """A card of pictures at these latent sizes."""
-    layouts = [StateLayout((Part("latent", (4, *size)),)) for size in sizes]
-    return dataclasses.replace(
-        card_of(layouts[0].parts, conditions=()),
-        further=tuple(layouts[1:]),
-        picture=Picture(),
-        autoencoder=Autoencoder(FACTOR, 3, tile, has_encoder=False),
-    )
 
 
 def denoiser_ports(card: Card, lanes: int | str = "lanes") -> tuple[Port, ...]:
@@ -126,7 +111,7 @@ sizes_of_cards = st.lists(st.tuples(lengths, lengths), min_size=1, max_size=9, u
 lanes_of_options = st.tuples(st.integers(1, 16), st.integers(1, 16)).map(sorted).map(tuple)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(sizes_of_cards, lanes_of_options, st.data())
 def test_every_size_is_held_and_nothing_outside(
     sizes: list[Size], lanes: Size, data: st.DataObject

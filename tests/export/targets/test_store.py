@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from denoisert.export.targets import store as module
 from denoisert.export.targets.job import EngineJob
 from denoisert.export.targets.store import EngineStore, engine_digest, outputs
 from denoisert.runtime.engines.profile import Profile
+from tests.export.targets.disks import largest_file
 
 KEY, OTHER = "a" * 64, "b" * 64
 BODY = bytes(range(256)) * 64
@@ -142,17 +141,6 @@ def test_a_damaged_engine_is_built_again_and_replaced(
     assert record is not None
     assert record.seconds == 2.5
     assert files_of(job) == files_of(built)
-
-
-@contextmanager
-def largest_file(count: int) -> Iterator[None]:
-    """A disk that takes no larger files, really."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("count", [100, len(BODY)], ids=["engine", "nothing fails"])
