@@ -64,11 +64,9 @@ def quantise(model: ir.Model, keep: Collection[str] = NOTHING) -> int:
 
 def _weight(graph: ir.Graph, product: Product) -> ir.Value:
     """The dequantised weight, (depth, width), computed in front of its first reader."""
-    tensor = product.weight.const_value
-    assert tensor is not None  # a product's weight is a constant
     name = f"{product.weight.name}.turned" if product.is_turned else str(product.weight.name)
-    scale = _scale(_matrix(tensor, product.is_turned))
-    numbers = _numbers(tensor, product.is_turned, scale, f"{name}.int8")
+    scale = _scale(_matrix(product))
+    numbers = _numbers(product, scale, f"{name}.int8")
     scales = ir.tensor(scale, name=f"{name}.scale")
     inputs = [_initializer(graph, numbers), _initializer(graph, scales)]
     node = ir.node("DequantizeLinear", inputs, {"axis": COLUMNS}, name=f"{name}.dequantised")
@@ -79,10 +77,10 @@ def _weight(graph: ir.Graph, product: Product) -> ir.Value:
     return node.outputs[0]
 
 
-def _matrix(tensor: ir.TensorProtocol, is_turned: bool) -> NDArray[Any]:
+def _matrix(product: Product) -> NDArray[Any]:
     """(depth, width)."""
-    array = np.asarray(tensor.numpy())
-    return array.T if is_turned else array
+    array = np.asarray(product.tensor.numpy())
+    return array.T if product.is_turned else array
 
 
 def _scale(matrix: NDArray[Any]) -> NDArray[np.float32]:
@@ -91,18 +89,16 @@ def _scale(matrix: NDArray[Any]) -> NDArray[np.float32]:
     return np.where(peaks > 0, peaks / np.float32(LARGEST), np.float32(1)).astype(np.float32)
 
 
-def _numbers(
-    tensor: ir.TensorProtocol, is_turned: bool, scale: NDArray[np.float32], name: str
-) -> ir.LazyTensor:
+def _numbers(product: Product, scale: NDArray[np.float32], name: str) -> ir.LazyTensor:
     """The rounded weight; nothing is held until somebody reads it."""
-    sizes = tuple(tensor.shape.numpy())
+    sizes = tuple(product.tensor.shape.numpy())
 
     def compute() -> ir.TensorProtocol:
-        rounded = np.rint(_matrix(tensor, is_turned) / scale)
+        rounded = np.rint(_matrix(product) / scale)
         numbers = np.clip(rounded, -LARGEST, LARGEST).astype(np.int8)
         return ir.Tensor(np.ascontiguousarray(numbers), name=name)
 
-    shape = ir.Shape(sizes[::-1] if is_turned else sizes)
+    shape = ir.Shape(sizes[::-1] if product.is_turned else sizes)
     return ir.LazyTensor(compute, ir.DataType.INT8, shape, name=name)
 
 

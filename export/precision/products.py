@@ -33,12 +33,14 @@ class Product(NamedTuple):
 
     Args:
         node: MatMul or Gemm.
-        weight: constant, (depth, width), or (width, depth) where it is turned.
+        weight: an initialiser.
+        tensor: its content, (depth, width), or (width, depth) where it is turned.
         is_turned: whether the node multiplies by the transposed weight.
     """
 
     node: ir.Node
     weight: ir.Value
+    tensor: ir.TensorProtocol
     is_turned: bool
 
 
@@ -63,13 +65,14 @@ def _product(node: ir.Node) -> Product | None:
     if node.domain or node.op_type not in ("MatMul", "Gemm"):
         return None
     weight = node.inputs[1]
-    if weight is None or weight.const_value is None or not weight.is_initializer():
+    tensor = weight.const_value if weight is not None else None
+    if weight is None or tensor is None or not weight.is_initializer():
         return None
-    is_matrix = weight.dtype is ir.DataType.FLOAT and len(weight.const_value.shape) == MATRIX
+    is_matrix = tensor.dtype is ir.DataType.FLOAT and len(tensor.shape) == MATRIX
     if not is_matrix or weight.is_graph_input() or not _is_plain(node):
         return None
     turned = node.attributes.get("transB")
-    return Product(node, weight, turned is not None and turned.as_int() == 1)
+    return Product(node, weight, tensor, turned is not None and turned.as_int() == 1)
 
 
 def _is_plain(node: ir.Node) -> bool:
@@ -82,14 +85,12 @@ def _is_plain(node: ir.Node) -> bool:
 
 
 def _is_large(product: Product) -> bool:
-    tensor = product.weight.const_value
     x = product.node.inputs[0]
-    if tensor is None or x is None:
-        return False
-    depth = tensor.shape.numpy()[1 if product.is_turned else 0]
-    is_per_lane = product.node.op_type == "Gemm" or len(x.shape or ()) == MATRIX
+    depth = product.tensor.shape.numpy()[1 if product.is_turned else 0]
+    is_per_lane = x is not None and len(x.shape or ()) == MATRIX
+    is_per_lane = is_per_lane or product.node.op_type == "Gemm"
     least = LEAST_FOR_LANES if is_per_lane else LEAST_FOR_TOKENS
-    return depth >= LEAST_DEPTH and tensor.size >= least
+    return depth >= LEAST_DEPTH and product.tensor.size >= least
 
 
 def _last(graph: ir.Graph) -> frozenset[ir.Node]:

@@ -8,7 +8,7 @@ one scale for a whole tensor, as DynamicQuantizeLinear has, it does.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -24,11 +24,22 @@ FIRST_OPSET: Final = 21
 """The first in which QuantizeLinear has blocks."""
 
 
-class _Weight(NamedTuple):
-    """An int8 weight (depth, width) and its scales (width,)."""
+class _Product(NamedTuple):
+    """x W [+ C] of one node.
 
+    Args:
+        node: MatMul or Gemm.
+        x: its left operand.
+        numbers: int8, (depth, width).
+        scale: float32, (width,).
+        tensors: the contents of both.
+    """
+
+    node: ir.Node
+    x: ir.Value
     numbers: ir.Value
     scale: ir.Value
+    tensors: tuple[ir.TensorProtocol, ir.TensorProtocol]
 
 
 def scale_tokens(model: ir.Model) -> int:
@@ -44,7 +55,7 @@ def scale_tokens(model: ir.Model) -> int:
         UnsupportedOperator: an opset below 21, which has no scales of rows.
     """
     graph = model.graph
-    found = [(node, weight) for node in graph if (weight := _weight(node)) is not None]
+    found = [product for node in graph if (product := _product(node)) is not None]
     opset = graph.opset_imports.get("", 0)
     if found and opset < FIRST_OPSET:
         raise UnsupportedOperator(
@@ -52,67 +63,63 @@ def scale_tokens(model: ir.Model) -> int:
             f"{opset}. Export it with a newer opset, or compile it in float32."
         )
     operands: dict[ir.Value, Operand] = {}
-    for node, weight in found:
-        x = node.inputs[0]
-        assert x is not None  # required by both operators
-        if x not in operands:
-            operands[x] = quantised(graph, node, x, _depth(weight))
-        _replace(graph, node, operands[x], weight)
+    for product in found:
+        if product.x not in operands:
+            depth = product.tensors[0].shape.numpy()[0]
+            operands[product.x] = quantised(graph, product.node, product.x, depth)
+        _replace(graph, product, operands[product.x])
     if found:
         RemoveUnusedNodesPass()(model)
     return len(found)
 
 
-def _weight(node: ir.Node) -> _Weight | None:
-    """The weight of x DequantizeLinear(W, scale) [+ C]."""
-    if node.domain or node.op_type not in ("MatMul", "Gemm") or node.inputs[1] is None:
+def _product(node: ir.Node) -> _Product | None:
+    """The product of x and DequantizeLinear(W, scale)."""
+    if node.domain or node.op_type not in ("MatMul", "Gemm") or "transB" in node.attributes:
         return None
-    source = node.inputs[1].producer()
-    if source is None or source.op_type != "DequantizeLinear" or len(source.inputs) != 2:
+    x, weight = node.inputs[:2]
+    source = weight.producer() if weight is not None else None
+    if x is None or source is None or not _is_by_columns(source):
         return None
     numbers, scale = source.inputs
-    axis = source.attributes.get("axis")
-    if numbers is None or scale is None or axis is None or axis.as_int() != COLUMNS:
+    if numbers is None or scale is None or numbers.dtype is not ir.DataType.INT8:
         return None
-    is_constant = numbers.const_value is not None and scale.const_value is not None
-    is_int8 = numbers.dtype is ir.DataType.INT8 and "transB" not in node.attributes
-    return _Weight(numbers, scale) if is_constant and is_int8 else None
+    if numbers.const_value is None or scale.const_value is None:
+        return None
+    return _Product(node, x, numbers, scale, (numbers.const_value, scale.const_value))
 
 
-def _replace(graph: ir.Graph, node: ir.Node, operand: Operand, weight: _Weight) -> None:
+def _is_by_columns(node: ir.Node) -> bool:
+    """Whether a node dequantises with a scale for each column, symmetrically."""
+    axis = node.attributes.get("axis")
+    is_symmetric = node.op_type == "DequantizeLinear" and len(node.inputs) == 2
+    return is_symmetric and axis is not None and axis.as_int() == COLUMNS
+
+
+def _replace(graph: ir.Graph, product: _Product, operand: Operand) -> None:
     """Write one product out."""
+    node = product.node
     zero = constant(graph, np.array(operand.zero, np.uint8))
-    new = [ir.node("MatMulInteger", [operand.numbers, weight.numbers, zero])]
+    new = [ir.node("MatMulInteger", [operand.numbers, product.numbers, zero])]
 
     def call(op: str, *inputs: ir.Value, **attributes: int) -> None:
         new.append(ir.node(op, [new[-1].outputs[0], *inputs], attributes))
 
     call("Cast", to=int(ir.DataType.FLOAT))
-    call("Mul", weight.scale)
+    call("Mul", product.scale)
     call("Mul", operand.scale)
     if operand.is_fine:
         call("ReduceSum", int64(graph, PAIR), keepdims=0)
     if operand.floor:
-        call("Add", constant(graph, _moved(weight, operand.floor)))
+        call("Add", constant(graph, _moved(product, operand.floor)))
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is not None:
         call("Add", bias)
     ir.convenience.replace_nodes_and_values(graph, node, [node], new, node.outputs, new[-1].outputs)
 
 
-def _depth(weight: _Weight) -> int:
-    tensor = weight.numbers.const_value
-    assert tensor is not None  # checked by `_weight`
-    return int(tensor.shape.numpy()[0])
-
-
-def _array(value: ir.Value) -> NDArray[Any]:
-    assert value.const_value is not None  # checked by `_weight`
-    return value.const_value.numpy()
-
-
-def _moved(weight: _Weight, floor: float) -> NDArray[np.float32]:
+def _moved(product: _Product, floor: float) -> NDArray[np.float32]:
     """(width,): the floor times the sum of each column."""
-    total = _array(weight.numbers).sum(axis=0, dtype=np.int64)
-    moved: NDArray[np.float32] = (floor * total * _array(weight.scale)).astype(np.float32)
-    return moved
+    numbers, scale = (tensor.numpy() for tensor in product.tensors)
+    moved: NDArray[np.float32] = floor * numbers.sum(axis=0, dtype=np.int64) * scale
+    return moved.astype(np.float32)
