@@ -124,8 +124,8 @@ def _check_engine(
     bound = BOUNDS[entry.dtype]
     is_within = found.error <= bound
     say(
-        f"{'parity' if is_within else 'DIFFERS':<8} {name}: relative error {found.error:.1e}, "
-        f"{entry.dtype} may have {bound:.0e}"
+        f"{'parity' if is_within else 'DIFFERS':<8} {name}: relative error {found.error:.1e}, at "
+        f"most {bound:.0e} in {entry.dtype}"
     )
     say(f"batches  {name}: {_words(found)}")
     return is_within

@@ -107,11 +107,18 @@ def describe(manifest: Manifest) -> Iterator[str]:
         yield f"graph       {name}: opset {graph.opset}, {graph.path}"
         yield f"            in {_ports(graph.inputs)}; out {_ports(graph.outputs)}"
     for target, engine in manifest.engines.items():
-        buckets = f"lanes {engine.buckets}" if engine.buckets else "any number of lanes"
-        yield f"engine      {target} {engine.version}, {buckets}"
+        yield f"engine      {target} {engine.version}, {_lanes(engine.buckets)}"
         yield from _promises(target, engine)
     for path, file in sorted(manifest.files.items()):
         yield f"file        {file.size:>12} bytes  {path}"
+
+
+def _lanes(buckets: tuple[int, ...]) -> str:
+    if not buckets:
+        return "any number of lanes"
+    if buckets == tuple(range(buckets[0], buckets[-1] + 1)) and len(buckets) > 1:
+        return f"{buckets[0]} to {buckets[-1]} lanes"
+    return f"{', '.join(map(str, buckets))} lanes"
 
 
 def _promises(key: str, engine: EngineEntry) -> Iterator[str]:
@@ -124,12 +131,13 @@ def _promises(key: str, engine: EngineEntry) -> Iterator[str]:
     if target is None:
         yield "            of a target that this version of DenoiseRT does not know"
         return
-    yield f"            lanes {statement(target)}"
+    yield f"            a lane is {statement(target)}"
     for profile in engine.graphs[DENOISER].profiles:
         yield f"            profile {profile}"
     if target.device != CPU:
-        names = ", ".join(engine.capabilities) or "all that the library supports"
-        yield f"            GPUs of compute capability {names}"
+        names = ", ".join(engine.capabilities)
+        which = f"GPUs of compute capability {names}" if names else "every GPU of the library's"
+        yield f"            for {which}"
 
 
 def _pictures(coder: Autoencoder) -> str:

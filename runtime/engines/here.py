@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from denoisert.runtime.bundle.manifest import EngineEntry
 from denoisert.runtime.engines import driver
 from denoisert.runtime.engines.target import (
     CPU,
@@ -16,6 +15,9 @@ from denoisert.runtime.engines.target import (
     TensorRtRtx,
     Torch,
 )
+
+if TYPE_CHECKING:
+    from denoisert.runtime.bundle.manifest import EngineEntry
 
 GPU_PACKAGE: Final = "onnxruntime-gpu"
 TORCH_PACKAGES: Final = ("torch", "onnx", "triton")
