@@ -1,0 +1,123 @@
+"""How a build tells its progress, and how it ends early: stopped, out of memory, out of disk."""
+
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from denoisert.export.targets.tensorrt.compiler import RESERVE_BYTES, build
+from denoisert.runtime.engines.profile import Profile
+from denoisert.runtime.errors import (
+    BundleError,
+    OutOfMemory,
+)
+from tests.export.targets.tensorrt.graphs import (
+    DYNAMIC,
+    STATIC,
+    attention,
+    job,
+    relu,
+)
+
+
+def test_progress_counts_profiles(tmp_path):
+    said = []
+    build(job(relu(tmp_path), (DYNAMIC, STATIC)), lambda *line: said.append(line))
+    counts = [done for _, done, _ in said]
+    assert counts == sorted(counts)
+    assert set(counts) == {0, 1, 2}
+    assert {whole for *_, whole in said} == {2}
+    assert said[0][0] == "Reading the graph"
+    assert len(said) < 40
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), BrokenPipeError("gone")])
+def test_what_a_report_raises_ends_the_build(error, tmp_path, capfd):
+    def stop(step, done, whole):
+        if step == "Building engine":
+            raise error
+
+    wanted = job(relu(tmp_path))
+    with pytest.raises(type(error)) as caught:
+        build(wanted, stop)
+    assert caught.value is error
+    assert not wanted.out.exists()
+    assert "Exception caught" not in capfd.readouterr().err
+
+
+def test_an_interrupt_ends_the_build_after_a_profile(tmp_path):
+    """The library swallows what is raised in its callbacks, and its log is one of them."""
+    profiles = tuple(Profile({"lanes": (1, 2, most)}) for most in range(3, 15))
+    wanted = job(attention(tmp_path), profiles)
+    before, told = signal.getsignal(signal.SIGINT), []
+
+    def interrupt(step, done, whole):
+        told.append(done)
+        if done == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(wanted, interrupt)
+    assert not wanted.out.exists()
+    assert max(told) == 1
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from denoisert.export.targets.job import EngineJob
+from denoisert.export.targets.tensorrt.compiler import RESERVE_BYTES, build
+from denoisert.runtime.engines.profile import Profile
+from denoisert.runtime.engines.tensorrt.binding import RTX
+
+kind, limit, graph, out = sys.argv[1:]
+RTX.load()
+status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+held = 1024 * int(status["VmData"].split()[0]) if kind == "RLIMIT_DATA" else 0
+resource.setrlimit(getattr(resource, kind), (held + int(limit),) * 2)
+path = Path(graph)
+profiles = (Profile({"lanes": (1, 2, 4)}),)
+try:
+    build(EngineJob("denoiser", "tensorrt-rtx", path, path.parent, Path(out), profiles), print)
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def limited(kind, limit, wanted):
+    """What a build says in a process of its own that may not have all it wants.
+
+    Memory is counted from what the process holds once the library is loaded.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, kind, str(limit), str(wanted.graph), str(wanted.out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def test_too_little_memory_is_said_so(tmp_path):
+    """Less than this ends in Python, a little more where the library waits for its own thread."""
+    said = limited("RLIMIT_DATA", RESERVE_BYTES + 4 * 2**20, job(attention(tmp_path, "float16")))
+    assert said.startswith(f"{OutOfMemory.__name__} denoiser cannot be compiled for tensorrt-rtx")
+    assert re.search(r"Give it more.*says: .*(bad_alloc|temporarily unavailable)", said)
+
+
+def test_too_little_memory_for_python_is_said_so(tmp_path):
+    said = limited("RLIMIT_DATA", 2**20, job(relu(tmp_path)))
+    assert said.startswith(f"{OutOfMemory.__name__} denoiser cannot be compiled for tensorrt-rtx")
+
+
+def test_a_disk_that_takes_no_more_leaves_no_engine(tmp_path):
+    wanted = job(relu(tmp_path))
+    said = limited("RLIMIT_FSIZE", 4096, wanted)
+    assert said.startswith(f"{BundleError.__name__} the engine of denoiser, ")
+    assert "cannot be written to graph.engine" in said
+    assert not wanted.out.exists()
