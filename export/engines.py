@@ -186,8 +186,8 @@ class Engines:
         return 4 * sum((self._draft.folder / path).stat().st_size for path in weights)
 
     def _try(self, key: str, name: str, entry: GraphEntry, trials: tuple[Trial, ...]) -> None:
-        inputs = [trial.inputs for trial in trials]
-        found = iter(answers(self._draft.folder, entry, key, inputs))
+        calls = [(trial.inputs, trial.sizes) for trial in trials]
+        found = iter(answers(self._draft.folder, entry, key, calls))
         self.parity += measure(name, key, trials, lambda _: next(found), entry.dtype)
 
 

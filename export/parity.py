@@ -7,7 +7,7 @@ left out. An input that changes nothing is reported, too: parity on it would pro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -54,10 +54,17 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One set of inputs and what the source makes of it."""
+    """One set of inputs and what the source makes of it.
+
+    Args:
+        inputs: port name -> array.
+        expected: output name -> array.
+        sizes: lengths of the graph's named axes.
+    """
 
     inputs: Arrays
     expected: Arrays
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 def draw_trials(
@@ -86,7 +93,7 @@ def draw_trials(
         inputs = fit_inputs(signature.draw(lanes, generator, sizes), ports)
         expected = evaluate(inputs)
         _check_finite(expected)
-        trials.append(Trial(inputs, expected))
+        trials.append(Trial(inputs, expected, sizes))
     return tuple(trials)
 
 

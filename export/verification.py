@@ -137,11 +137,13 @@ def _run(bundle: Bundle, entry: GraphEntry, key: str, asked: Sequence[Asked]) ->
     first = asked[0]
     places = _places(first.lanes, _buckets(entry, first.sizes))
     parts = [part_of(first.inputs, first.lanes, place) for place in places]
-    calls = [part for spread in spreads for part in spread.inputs]
-    answered = iter(answers(bundle.root, entry, key, [*calls, *parts]))
+    pairs = zip(asked, spreads, strict=True)
+    calls = [(part, each.sizes) for each, spread in pairs for part in spread.inputs]
+    calls += [(part, first.sizes) for part in parts]
+    answered = iter(answers(bundle.root, entry, key, calls))
     found = [spread.join([next(answered) for _ in spread.calls]) for spread in spreads]
-    pairs = zip(asked, found, strict=True)
-    error = max(_error(answer, each.expected) for each, answer in pairs)
+    told = zip(asked, found, strict=True)
+    error = max(_error(answer, each.expected) for each, answer in told)
     if not places:
         return Found(error, None, ())
     change = largest_change(found[0], [(place, next(answered)) for place in places])

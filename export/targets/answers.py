@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,7 @@ TAIL: Final = 2000
 
 
 def answers(
-    root: Path, entry: GraphEntry, key: str, inputs: Sequence[Arrays]
+    root: Path, entry: GraphEntry, key: str, calls: Sequence[tuple[Arrays, Mapping[str, int]]]
 ) -> tuple[Arrays, ...]:
     """Load an engine as the runtime does, and run it.
 
@@ -30,7 +30,7 @@ def answers(
         root: folder of a bundle or draft.
         entry: what the manifest says about the engine.
         key: of its target.
-        inputs: of each call, port name -> array.
+        calls: inputs of each, port name -> array, and the lengths of the graph's named axes.
 
     Returns:
         Outputs of each call.
@@ -40,14 +40,14 @@ def answers(
     """
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        for number, arrays in enumerate(inputs):
+        for number, (arrays, _) in enumerate(calls):
             write_arrays(folder / f"{number}.npz", arrays)
         asked = {
             "root": str(root),
             "entry": encode(GraphEntry, entry, {}),
             "key": key,
             "folder": place,
-            "count": len(inputs),
+            "sizes": [dict(sizes) for _, sizes in calls],
             "parent": os.getpid(),
         }
         command = [sys.executable, "-P", "-m", MODULE]
@@ -56,7 +56,7 @@ def answers(
         )
         if done.returncode != 0:
             raise _failure(entry.path, done)
-        return tuple(read_arrays(folder / f"{number}.out.npz") for number in range(len(inputs)))
+        return tuple(read_arrays(folder / f"{number}.out.npz") for number in range(len(calls)))
 
 
 def _failure(path: str, done: subprocess.CompletedProcess[str]) -> EngineError:

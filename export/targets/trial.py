@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from denoisert.export.targets.arrays import read_arrays, write_arrays
 from denoisert.export.targets.parent import follow
 from denoisert.runtime.bundle.manifest import GraphEntry
 from denoisert.runtime.bundle.typed import decode
-from denoisert.runtime.engines.engine import Engine, Port
+from denoisert.runtime.engines.engine import Engine
 from denoisert.runtime.engines.loading import open_engine
 from denoisert.runtime.engines.target import target_of_key
 from denoisert.runtime.errors import DenoiseRTError
@@ -39,8 +38,8 @@ def main() -> int:
             raise ValueError(f"no target has the key {asked['key']!r}")
         threads = len(os.sched_getaffinity(0))
         engine = open_engine(Path(asked["root"]), entry, target, threads)
-        for number in range(asked["count"]):
-            answers = evaluate(engine, read_arrays(folder / f"{number}.npz"))
+        for number, sizes in enumerate(asked["sizes"]):
+            answers = evaluate(engine.at(sizes), read_arrays(folder / f"{number}.npz"))
             write_arrays(folder / f"{number}.out.npz", answers)
     except DenoiseRTError as error:
         told = {"kind": type(error).__name__, "message": str(error)}
@@ -53,28 +52,17 @@ def evaluate(engine: Engine, inputs: Arrays) -> Arrays:
     """One call of an engine.
 
     Args:
-        engine: at any sizes.
+        engine: with no axis open but the lanes.
         inputs: port name -> array; a first dimension is the lanes.
 
     Returns:
         Output name -> array.
     """
-    sized = engine.at(_lengths(engine.inputs, inputs))
-    lanes = max(len(inputs[port.name]) for port in sized.inputs if port.dims)
+    lanes = max(len(inputs[port.name]) for port in engine.inputs if port.dims)
     buffers = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-    outputs = {port.name: port.buffer(lanes) for port in sized.outputs}
-    sized.bind(lanes, buffers | outputs).run()
+    outputs = {port.name: port.buffer(lanes) for port in engine.outputs}
+    engine.bind(lanes, buffers | outputs).run()
     return outputs
-
-
-def _lengths(ports: Sequence[Port], inputs: Arrays) -> Mapping[str, int]:
-    """The named axes of the inputs, but for the lanes."""
-    return {
-        name: length
-        for port in ports
-        for name, length in zip(port.dims[1:], inputs[port.name].shape[1:], strict=True)
-        if isinstance(name, str)
-    }
 
 
 if __name__ == "__main__":
