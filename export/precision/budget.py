@@ -84,12 +84,13 @@ def fit(component: str, comparison: Comparison, bound: float | None = None) -> F
             worst layers.
     """
     limit = BUDGETS[comparison.dtype] if bound is None else bound
-    out_of_range = comparison.out_of_range()
+    measured = comparison.measure()
+    out_of_range = keep = comparison.out_of_range()
+    if out_of_range:
+        measured = comparison.measure(keep)
     attempts: list[Attempt] = []
     first = 0
     while True:
-        keep = out_of_range | comparison.prefix(first)
-        measured = comparison.measure(keep)
         kept, whole = _weights(measured.layers, keep)
         attempts.append(Attempt(first, kept, measured.error))
         if measured.error <= limit:
@@ -103,9 +104,11 @@ def fit(component: str, comparison: Comparison, bound: float | None = None) -> F
                 measured=measured,
             )
         first = 2 * first or 1
-        kept, _ = _weights(measured.layers, out_of_range | comparison.prefix(first))
+        keep = out_of_range | comparison.prefix(first)
+        kept, _ = _weights(measured.layers, keep)
         if kept > MOST_KEPT * whole or first > len(comparison.nodes):
             raise _exceeded(component, comparison.dtype, limit, tuple(attempts), measured)
+        measured = comparison.measure(keep)
 
 
 def _weights(layers: tuple[Layer, ...], keep: frozenset[str]) -> tuple[int, int]:

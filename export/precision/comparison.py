@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from denoisert.export.parity import Trial, relative_error
 from denoisert.export.precision.halves import LARGEST, half_type
 from denoisert.export.precision.layers import Layer, Noise, flops, layers, pairs, peak, weighted
 from denoisert.export.precision.rewrite import NOTHING, name_of, narrow
-from denoisert.export.precision.walk import Walk
+from denoisert.export.precision.walk import Computed, Walk
 
 INFINITE: Final = 1e30
 """Larger numbers stand for infinity: a mask that subtracts 3.4e38."""
@@ -68,6 +68,8 @@ class Comparison:
         self._half = half_type(dtype)
         self._trials = tuple(trials)
         self._scratch = scratch
+        self._limit = LARGEST[self._half] / MARGIN
+        self._peaks: dict[str, float] = {}
         with TemporaryDirectory(dir=scratch) as folder:
             self._reference = Walk(_saved(model, Path(folder)), root)
 
@@ -76,15 +78,15 @@ class Comparison:
 
         They are found in the float32 graph: a copy that overflows once has no numbers after it.
         """
-        limit = LARGEST[self._half] / MARGIN
-        if limit > INFINITE:
+        if self._limit > INFINITE:
             return NOTHING
-        sizes = self._peaks()
+        if not self._peaks:
+            self.measure()
         return frozenset(
             name_of(node)
             for node in self._model.graph
             for value in (*node.inputs, *node.outputs)
-            if value is not None and sizes.get(str(value.name), 0.0) > limit
+            if value is not None and self._peaks.get(str(value.name), 0.0) > self._limit
         )
 
     def prefix(self, first: int) -> frozenset[str]:
@@ -126,11 +128,8 @@ class Comparison:
         ours, theirs = self._reference.program(trial), narrowed.program(trial)
         known = [{name for step in each.steps for name in step.outputs} for each in (ours, theirs)]
         names = frozenset((*self.nodes, *trial.expected)) & known[0] & known[1]
-        first, second = (
-            self._reference.values(ours, trial),
-            narrowed.values(theirs, trial),
-        )
-        for one, found in pairs(first, second, names):
+        first = self._noted(self._reference.values(ours, trial))
+        for one, found in pairs(first, narrowed.values(theirs, trial), names):
             if one.name in self.nodes:
                 op = self.nodes[one.name].op_type
                 noise = noises.setdefault(one.name, Noise())
@@ -140,13 +139,13 @@ class Comparison:
                 error = relative_error(found.numpy(), trial.expected[one.name])
                 errors[one.name] = max(errors.get(one.name, 0.0), error)
 
-    def _peaks(self) -> dict[str, float]:
-        """Value -> its largest number over all trials."""
-        found: dict[str, float] = {}
-        for trial in self._trials:
-            for each in self._reference.values(self._reference.program(trial), trial):
-                found[each.name] = max(found.get(each.name, 0.0), peak(each.tensor, INFINITE))
-        return found
+    def _noted(self, values: Iterator[Computed]) -> Iterator[Computed]:
+        """The values of the float32 graph; their sizes are noted on the way where they matter."""
+        for each in values:
+            if self._limit < INFINITE:
+                size = peak(each.tensor, INFINITE)
+                self._peaks[each.name] = max(self._peaks.get(each.name, 0.0), size)
+            yield each
 
 
 def _saved(model: ir.Model, folder: Path) -> Path:
