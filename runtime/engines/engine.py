@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Protocol
 
-import numpy as np
-
 from denoisert.runtime.errors import BuildError, OutOfProfile
 
 Buffer = Any
@@ -60,11 +58,15 @@ class Port:
 
     def nbytes(self, lanes: int) -> int:
         """Memory of a buffer for `lanes` lanes."""
+        import numpy as np  # not before there is something to run: `compile --help` reads this file
+
         size = HALF_BYTES if self.dtype == "bfloat16" else np.dtype(self.dtype).itemsize
         return prod(self.shape(lanes)) * size
 
     def buffer(self, lanes: int) -> Buffer:
         """A zeroed array of this port's dtype for `lanes` lanes."""
+        import numpy as np
+
         return np.zeros(self.shape(lanes), np.dtype(self.dtype))
 
 

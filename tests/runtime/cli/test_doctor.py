@@ -179,7 +179,7 @@ def test_a_system_without_cpuinfo_is_told_so(monkeypatch, tmp_path) -> None:
 def test_nothing_is_imported_to_find_its_version() -> None:
     script = (
         "import sys\nfrom denoisert.runtime.cli import main\nmain(['doctor'])\n"
-        "names = ('onnxruntime', 'torch', 'triton', 'onnx', 'safetensors', 'openvino', "
+        "names = ('numpy', 'onnxruntime', 'torch', 'triton', 'onnx', 'safetensors', 'openvino', "
         "'tensorrt_rtx')\n"
         "print([name for name in names if name in sys.modules])"
     )
