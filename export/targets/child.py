@@ -49,7 +49,7 @@ def main() -> int:
     try:
         _build(job, asked["compiler"], lambda *step: _tell(news, step=step))
     except DenoiseRTError as error:
-        return _fail(news, _cause(job, error))
+        return _fail(news, _cause(job, error, limit))
     except MemoryError:
         return _fail(news, _exhausted(job, limit))
     except OSError as error:
@@ -101,15 +101,15 @@ def _limit(memory_bytes: int | None) -> int | None:
 
 
 def _exhausted(job: EngineJob, limit: int | None) -> OutOfMemory:
-    bound = "the memory that there is" if limit is None else f"the {limit / 2**30:.2f} GiB of it"
+    bound = "the memory that there is" if limit is None else f"the {_gib(limit)} of it"
     return OutOfMemory(
         f"the compiler of {job.component} for {job.target} wanted more memory than {bound} that it "
         "may take. Give it more with --memory, or compile a smaller --batch or --size."
     )
 
 
-def _cause(job: EngineJob, error: DenoiseRTError) -> DenoiseRTError:
-    """What a compiler raised; a full disk where that is the cause, for libraries do not say so."""
+def _cause(job: EngineJob, error: DenoiseRTError, limit: int | None) -> DenoiseRTError:
+    """What a compiler raised, with what may have caused it: libraries do not always say."""
     if not isinstance(error, BuildError):
         return error
     try:
@@ -119,7 +119,9 @@ def _cause(job: EngineJob, error: DenoiseRTError) -> DenoiseRTError:
     except OSError as refused:
         if refused.errno in DISK:
             return _unwritten(job, refused, f" {error}")
-    return error
+    if limit is None:
+        return error
+    return BuildError(f"{error} It was given {_gib(limit)} of memory; give it more with --memory.")
 
 
 def _unwritten(job: EngineJob, error: OSError, said: str = "") -> BundleError:
@@ -127,6 +129,10 @@ def _unwritten(job: EngineJob, error: OSError, said: str = "") -> BundleError:
         f"cannot write {job.out.name!r} for {job.target}: {error.strerror}. Nothing was changed; "
         f"make room and compile again: engines that are done are kept.{said}"
     )
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB"
 
 
 def _fail(news: IO[str], error: DenoiseRTError) -> int:

@@ -127,12 +127,14 @@ def test_a_full_disk_is_an_error_of_the_bundle(job_of: JobOf) -> None:
 
 
 def test_a_library_that_does_not_say_why_is_asked_of_the_disk(job_of: JobOf) -> None:
-    """Under a real limit of what may be written; without it the library's words stand alone."""
+    """Under a real limit of what may be written; without any its words stand alone."""
     job = job_of("obscure")
     with largest_file(4096), pytest.raises(BundleError, match=r"File too large.* ios: bad bit"):
         EngineProcess(job, MODULE).run(lambda *_: None)
     with pytest.raises(BuildError, match=r"^ios: bad bit$"):
         EngineProcess(job, MODULE).run(lambda *_: None)
+    with pytest.raises(BuildError, match=r"^ios: bad bit It was given 0\.50 GiB of memory"):
+        EngineProcess(job, MODULE, 512 * MIB).run(lambda *_: None)
 
 
 def test_the_memory_of_a_compiler_is_bounded(job_of: JobOf, tmp_path: Path) -> None:
