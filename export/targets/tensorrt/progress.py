@@ -20,6 +20,9 @@ PROFILES: Final = "Computing profile costs"
 DEEPEST: Final = 4
 """Phases lie inside each other; what happens below this level is over in no time."""
 
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+"""Heard where Python raises for them: not where they end the process, or nothing."""
+
 STOPS: Final = (KeyboardInterrupt, OSError, DenoiseRTError)
 """What a report may raise to end a build."""
 
@@ -71,17 +74,18 @@ class Progress:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Ctrl-C becomes the reason to stop: the library swallows what its callbacks raise."""
-        before = signal.getsignal(signal.SIGINT)
+        """A signal becomes the reason to stop: the library swallows what its callbacks raise."""
         is_main = threading.current_thread() is threading.main_thread()
-        if not is_main or not callable(before):
-            yield  # nobody interrupts this thread, or nobody may
-            return
-        signal.signal(signal.SIGINT, lambda number, frame: self.end(KeyboardInterrupt()))
+        numbers = SIGNALS if is_main else ()  # no other thread hears any
+        before = {number: signal.getsignal(number) for number in numbers}
+        heard = {number: former for number, former in before.items() if callable(former)}
+        for number in heard:
+            signal.signal(number, lambda number, frame: self.end(KeyboardInterrupt()))
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, former in heard.items():
+                signal.signal(number, former)
 
     def end(self, reason: BaseException) -> None:
         """Stop after this step; the first reason counts."""

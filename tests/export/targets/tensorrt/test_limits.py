@@ -4,10 +4,12 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from denoisert.export.targets.tensorrt.compiler import RESERVE_BYTES, build
+from denoisert.export.targets.tensorrt.progress import PROFILES, Progress
 from denoisert.runtime.engines.profile import Profile
 from denoisert.runtime.errors import (
     BundleError,
@@ -19,6 +21,7 @@ from tests.export.targets.tensorrt.graphs import (
     attention,
     job,
     relu,
+    silent,
 )
 
 
@@ -47,22 +50,53 @@ def test_what_a_report_raises_ends_the_build(error, tmp_path, capfd):
     assert "Exception caught" not in capfd.readouterr().err
 
 
-def test_an_interrupt_ends_the_build_after_a_profile(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_build_after_a_profile(number, tmp_path):
     """The library swallows what is raised in its callbacks, and its log is one of them."""
     profiles = tuple(Profile({"lanes": (1, 2, most)}) for most in range(3, 15))
     wanted = job(attention(tmp_path), profiles)
-    before, told = signal.getsignal(signal.SIGINT), []
+    told = []
 
     def interrupt(step, done, whole):
         told.append(done)
         if done == 1:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
-    with pytest.raises(KeyboardInterrupt):
-        build(wanted, interrupt)
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            build(wanted, interrupt)
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
     assert not wanted.out.exists()
     assert max(told) == 1
-    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_thread_of_its_own_builds_without_signals(tmp_path):
+    wanted = job(relu(tmp_path))
+    thread = threading.Thread(target=build, args=(wanted, silent))
+    thread.start()
+    thread.join()
+    assert wanted.out.exists()
+
+
+def test_phases_may_end_early_or_be_unknown():
+    told = []
+    progress = Progress(lambda *line: told.append(line), 2)
+    progress.start("Building engine", None, 6)
+    progress.start(PROFILES, "Building engine", 10)
+    assert progress.step(PROFILES, 4)
+    progress.start("deeper", PROFILES, 1)
+    progress.start("deepest", "deeper", 1)
+    progress.start("too deep", "deepest", 1)
+    progress.finish(PROFILES)
+    assert progress.phases == ["Building engine"]
+    progress.finish("never begun")
+    assert progress.step("never begun", 3)
+    assert [done for _, done, _ in told] == [0, 0, 1, 1, 1]
+    progress.end(KeyboardInterrupt())
+    assert not progress.step("Building engine", 1)
 
 
 LIMITED = """
