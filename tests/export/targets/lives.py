@@ -1,9 +1,10 @@
 """Whether another process is alive, which id it has, and when it is dead."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.export.targets.compiler import WAIT_S
+WAIT_S = 120.0
 
 
 def is_alive(number: int) -> bool:
@@ -15,17 +16,18 @@ def is_alive(number: int) -> bool:
     return status.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def wait_until(is_so: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + WAIT_S
+    while not is_so():
+        assert time.monotonic() < end, f"after {WAIT_S} s not yet: {what}"
+        time.sleep(0.01)
+
+
 def wait_for(path: Path) -> int:
     """The process id in a file that another process writes."""
-    end = time.monotonic() + WAIT_S
-    while not path.exists():
-        assert time.monotonic() < end, f"{path} does not appear"
-        time.sleep(0.01)
+    wait_until(path.exists, f"{path} is there")
     return int(path.read_text(encoding="utf-8"))
 
 
 def wait_until_dead(number: int) -> None:
-    end = time.monotonic() + WAIT_S
-    while is_alive(number):
-        assert time.monotonic() < end, f"{number} lives"
-        time.sleep(0.01)
+    wait_until(lambda: not is_alive(number), f"{number} is dead")
