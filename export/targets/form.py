@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from denoisert.export.bundle import Draft, write_weights
 from denoisert.export.graph.externalise import Location, externalise
 from denoisert.export.parity import Parity, Trial
-from denoisert.export.precision.budget import Fit, fit
+from denoisert.export.precision.budget import BUDGETS, Fit, fit
 from denoisert.export.precision.comparison import Comparison
 from denoisert.export.precision.report import PrecisionReport, report
 from denoisert.export.precision.rewrite import narrow
@@ -25,6 +25,9 @@ from denoisert.export.targets.lowering import lowered
 from denoisert.runtime.engines.loading import DENOISER
 from denoisert.runtime.engines.target import FLOAT32, HALF, EngineTarget, engine_key
 from denoisert.runtime.errors import ParityError
+
+ACCEPTED: Final = 2
+"""How many budgets of its type an error may be, with a note."""
 
 TRIED: Final = 1
 """Trials that a half type is fitted on: a small network takes milliseconds, a large one minutes."""
@@ -113,7 +116,7 @@ def _narrowed(
 ) -> Form:
     root = place.draft.folder
     comparison = Comparison(model, root, target.dtype, trials[:TRIED], place.scratch)
-    found = fit(name, comparison)
+    found = _fit(name, comparison)
     told = report(found, comparison, place.examined) if place.examined else None
     narrow(model, target.dtype, found.keep)
     weights = externalise(model, root, place.write)
@@ -124,10 +127,22 @@ def _narrowed(
     return Form(model, weights, target.dtype, figures, _notes(name, found, target), told)
 
 
+def _fit(name: str, comparison: Comparison) -> Fit:
+    """The budget of the type where it can be met, else twice that and no more."""
+    try:
+        return fit(name, comparison)
+    except ParityError:
+        return fit(name, comparison, ACCEPTED * BUDGETS[comparison.dtype])
+
+
 def _notes(name: str, found: Fit, target: EngineTarget) -> tuple[str, ...]:
-    kept = found.attempts[-1].first
-    if not kept and not found.out_of_range:
-        return ()
+    kept, error, where = found.attempts[-1].first, found.measured.error, engine_key(target)
     why = [f"its first {kept} layers, for the error"] if kept else []
     why += [f"{len(found.out_of_range)} nodes, for their range"] if found.out_of_range else []
-    return (f"{name} for {engine_key(target)} keeps in float32 {' and '.join(why)}.",)
+    notes = [f"{name} for {where} keeps in float32 {' and '.join(why)}."] if why else []
+    if error > BUDGETS[target.dtype]:
+        notes.append(
+            f"{name} for {where} differs by {error:.1e}, above the {BUDGETS[target.dtype]:.0e} that "
+            "this dtype should: compare pictures, or compile it in float32."
+        )
+    return tuple(notes)
