@@ -65,15 +65,19 @@ def protocols():
     return found
 
 
+def attributes():
+    """Every dotted name in our files."""
+    for path in (path for folder in FOLDERS for path in (ROOT / folder).glob("*.py")):
+        nodes = ast.walk(ast.parse(path.read_text()))
+        yield from (ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute))
+
+
 def chains():
-    """Dotted names that follow `library`, as "BuilderFlag" or "CudaGraphStrategy.DISABLED"."""
-    for folder in FOLDERS:
-        for path in (ROOT / folder).glob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                text = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
-                head, _, rest = text.replace("self._library", "library").partition("library.")
-                if head in ("", "self.") and rest and all(map(str.isidentifier, rest.split("."))):
-                    yield rest
+    """What follows `library`, as "BuilderFlag" or "CudaGraphStrategy.DISABLED"."""
+    for text in attributes():
+        head, _, rest = text.replace("self._library", "library").partition("library.")
+        if head in ("", "self.") and rest and all(map(str.isidentifier, rest.split("."))):
+            yield rest
 
 
 def lacks(described, binding):
