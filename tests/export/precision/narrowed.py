@@ -9,11 +9,15 @@ import onnx
 import onnx_ir as ir
 
 from denoisert.export.parity import Trial
+from denoisert.export.precision.rewrite import narrow
 from denoisert.export.targets.session import open_graph
 from tests.runtime.engines.torch.graphs import model_of, node, weight
 
 HALVES = {"float16": ir.DataType.FLOAT16, "bfloat16": ir.DataType.BFLOAT16}
 FLOAT = ir.DataType.FLOAT
+
+LATENT = {"x": ["lanes", 4, 6, 6]}
+LATENT_OUT = {"y": LATENT["x"]}
 
 UNKNOWN = ("GroupNormalization",)
 """Operators whose results ONNX does not infer."""
@@ -63,6 +67,14 @@ def block(width: int = 8) -> ir.Model:
             "w_down": weight(2 * width, width) / 2,
         },
     )
+
+
+def narrowed(model: ir.Model, dtype: str = "float16", keep=()) -> tuple[ir.Model, int]:
+    """A narrowed copy, whose types ONNX agrees with, and how many of its nodes are half."""
+    copy = model.clone()
+    count = narrow(copy, dtype, keep)
+    check_typed(copy)
+    return copy, count
 
 
 def drawn(model: ir.Model, lanes: int = 2, seed: int = 0) -> dict[str, np.ndarray]:
