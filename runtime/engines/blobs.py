@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from threading import get_ident
 from typing import Final
@@ -86,7 +87,8 @@ class Blobs:
             os.replace(draft, path)
         except OSError as error:
             self.note = f"the engine could not be cached: {error}"
-            draft.unlink(missing_ok=True)
+        finally:
+            _drop(draft)
 
     def _path(self, folder: Path, key: Plain) -> Path:
         return folder / f"{hashlib.sha256(canonical(key)).hexdigest()[:DIGITS]}{SUFFIX}"
@@ -98,6 +100,11 @@ def _checked(content: bytes) -> bytes | None:
     blob = content[head:]
     whole = MARK + hashlib.sha256(blob).digest()
     return blob if content[:head] == whole else None
+
+
+def _drop(draft: Path) -> None:
+    with suppress(OSError):  # where it could not be made
+        draft.unlink(missing_ok=True)
 
 
 def _open_mine(path: str, flags: int) -> int:

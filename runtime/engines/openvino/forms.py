@@ -109,7 +109,7 @@ class Forms:
             )
         compiled = self._core.compile_model(model, DEVICE, self._settings)
         if self._blobs.is_kept:
-            self._blobs.write(self._key(shapes), compiled.export_model())
+            self._blobs.write(self._key(shapes), compiled.export_model().getvalue())
         return compiled
 
     def _key(self, shapes: Shapes) -> dict[str, object]:
