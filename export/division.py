@@ -6,18 +6,15 @@ is asked with those and compared with the source, so that its figures are those 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from denoisert.export.graph.hoist import Hoisted, hoist
+from denoisert.export.graph.hoist import SMALLEST_SHARE, Hoisted, hoist
 from denoisert.export.graph.ports import read_ports
-from denoisert.export.graph.signature import ONE_SIZE, Signature, Sizes
+from denoisert.export.graph.signature import DENOISER, ONE_SIZE, Signature, Sizes
 from denoisert.export.parity import Evaluate, Trial
 from denoisert.export.random_inputs import Arrays
 from denoisert.runtime.bundle.card import Card
@@ -26,6 +23,7 @@ from denoisert.runtime.conditioner import CONDITIONER
 from denoisert.runtime.engines.engine import Port
 
 Trials = tuple[Trial, ...]
+Part = tuple[Signature, Trials]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,13 @@ class Division:
     hoisted: Hoisted
 
     @classmethod
-    def of(cls, model: ir.Model, signature: Signature, card: Card) -> Division | None:
+    def of(
+        cls,
+        model: ir.Model,
+        signature: Signature,
+        card: Card,
+        smallest_share: float = SMALLEST_SHARE,
+    ) -> Division | None:
         """Divide a denoiser, where that is worth it; see `hoist`.
 
         Args:
@@ -49,9 +53,10 @@ class Division:
             signature: of the whole.
             card: whose conditions are the same during a request. A mask and a picture lie beside
                 the latent, which they go with; they are left alone.
+            smallest_share: see `hoist`.
         """
         told = {entry.name for entry in card.conditions if entry.source not in PLANES}
-        hoisted = hoist(model, signature, told)
+        hoisted = hoist(model, signature, told, smallest_share)
         return None if hoisted is None else cls(signature, hoisted)
 
     @property
@@ -63,59 +68,54 @@ class Division:
         )
 
     @property
-    def conditioner(self) -> Signature:
-        """Conditions in, the denoiser's inputs out."""
-        graph = self.hoisted.conditioner.graph
-        inputs, outputs = read_ports(graph.inputs), read_ports(graph.outputs)
-        draw = partial(_draw_some, self.whole, inputs)
-        return Signature(CONDITIONER, inputs, outputs, draw, lanes=self.whole.lanes)
+    def graphs(self) -> dict[str, ir.Model]:
+        """Component -> its graph, the conditioner first."""
+        return {CONDITIONER: self.hoisted.conditioner, DENOISER: self.hoisted.denoiser}
 
-    def denoiser(self, conditioner: Evaluate) -> Signature:
-        """What the loop feeds and reads.
+    def parts(self, trials: Trials, conditioner: Evaluate) -> tuple[Part, Part]:
+        """What each half is asked and answers.
 
         Args:
-            conditioner: runs the first half.
-        """
-        inputs = read_ports(self.hoisted.denoiser.graph.inputs)
-        draw = partial(_draw_rest, self, inputs, conditioner)
-        return replace(self.whole, inputs=inputs, draw=draw)
-
-    def trials(self, whole: Trials, conditioner: Evaluate) -> tuple[Trials, Trials]:
-        """Inputs and answers of each half.
-
-        Args:
-            whole: of the source.
+            trials: inputs of the whole, and what the source made of them.
             conditioner: runs the first half.
         """
         first, second = [], []
-        for trial in whole:
-            told = self._told(trial.inputs)
+        for trial in trials:
+            told = self.told(trial.inputs)
             made = conditioner(told)
             first.append(Trial(told, made))
-            second.append(Trial(self._fed({**trial.inputs, **made}), trial.expected))
-        return tuple(first), tuple(second)
+            second.append(Trial(self.fed(trial.inputs, made), trial.expected))
+        halves = self._conditioner, self._denoiser(conditioner)
+        return (halves[0], tuple(first)), (halves[1], tuple(second))
 
-    def together(self, conditioner: Evaluate, denoiser: Evaluate) -> Evaluate:
-        """Both halves, as the source is asked."""
-
-        def evaluate(inputs: Arrays) -> Arrays:
-            made = conditioner(self._told(inputs))
-            return denoiser(self._fed({**inputs, **made}))
-
-        return evaluate
-
-    def _told(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+    def told(self, inputs: Arrays) -> Arrays:
+        """Those inputs of the whole that the first half takes."""
         return _of(inputs, read_ports(self.hoisted.conditioner.graph.inputs))
 
-    def _fed(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
-        return _of(inputs, read_ports(self.hoisted.denoiser.graph.inputs))
+    def fed(self, inputs: Arrays, made: Arrays) -> Arrays:
+        """What the second half takes, of inputs of the whole and what the first half gave."""
+        return _of({**inputs, **made}, read_ports(self.hoisted.denoiser.graph.inputs))
+
+    @property
+    def _conditioner(self) -> Signature:
+        """Conditions in, the denoiser's inputs out."""
+        graph = self.hoisted.conditioner.graph
+        inputs, outputs = read_ports(graph.inputs), read_ports(graph.outputs)
+        draw = partial(_draw_told, self.whole, inputs)
+        return Signature(CONDITIONER, inputs, outputs, draw, lanes=self.whole.lanes)
+
+    def _denoiser(self, conditioner: Evaluate) -> Signature:
+        """What the loop feeds and reads."""
+        inputs = read_ports(self.hoisted.denoiser.graph.inputs)
+        draw = partial(_draw_fed, self, conditioner)
+        return replace(self.whole, inputs=inputs, draw=draw)
 
 
-def _of(arrays: Mapping[str, NDArray[Any]], ports: tuple[Port, ...]) -> Arrays:
+def _of(arrays: Arrays, ports: tuple[Port, ...]) -> Arrays:
     return {port.name: arrays[port.name] for port in ports}
 
 
-def _draw_some(
+def _draw_told(
     whole: Signature,
     ports: tuple[Port, ...],
     lanes: int,
@@ -126,14 +126,15 @@ def _draw_some(
     return _of(whole.draw(lanes, generator, sizes or whole.sizes[0]), ports)
 
 
-def _draw_rest(
+def _draw_fed(
     division: Division,
-    ports: tuple[Port, ...],
     conditioner: Evaluate,
     lanes: int,
     generator: np.random.Generator,
     sizes: Sizes = ONE_SIZE,
 ) -> Arrays:
-    drawn = division.whole.draw(lanes, generator, sizes)
-    told = read_ports(division.hoisted.conditioner.graph.inputs)
-    return _of({**drawn, **conditioner(_of(drawn, told))}, ports)
+    """What comes from the first half is the same at every draw: that half is asked about it."""
+    whole = division.whole
+    drawn = whole.draw(lanes, generator, sizes)
+    told = whole.draw(lanes, np.random.default_rng(0), sizes)
+    return division.fed(drawn, conditioner(division.told(told)))

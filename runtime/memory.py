@@ -10,8 +10,9 @@ from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.bundle.sizes import coder_sizes, state_sizes
 from denoisert.runtime.codec.coder import Coder
 from denoisert.runtime.components import DECODER, ENCODER
+from denoisert.runtime.conditioner import CONDITIONER
 from denoisert.runtime.engines.choice import Choice
-from denoisert.runtime.engines.loading import DENOISER, graph_entry, weight_files
+from denoisert.runtime.engines.loading import DENOISER, components, graph_entry, weight_files
 from denoisert.runtime.engines.workspace import MODELLED, UNKNOWN, Call, source_of, workspace_of
 from denoisert.runtime.layout import StateLayout
 from denoisert.runtime.phase import RELEASABLE, Phase
@@ -101,8 +102,10 @@ def memory_of(bundle: Bundle, choice: Choice, layout: StateLayout, plan: Plan) -
         BuildError: a graph that cannot be planned.
         Tampered: a graph differs from the manifest.
     """
+    once = [text.name for text in bundle.card.texts]
+    once += [CONDITIONER] if CONDITIONER in components(bundle, choice) else []
     calls = {
-        Phase.TEXT: [Call(text.name, {}, 1) for text in bundle.card.texts],
+        Phase.TEXT: [Call(name, {}, 1) for name in once],
         Phase.DENOISER: [Call(DENOISER, state_sizes(bundle.card, layout), plan.lanes)],
         Phase.CODEC: list(_codec_calls(bundle.card, layout, plan.images)),
     }

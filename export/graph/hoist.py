@@ -16,7 +16,7 @@ from denoisert.export.graph.flops import graph_flops
 from denoisert.export.graph.frontier import Frontier
 from denoisert.export.graph.signature import LANES, Signature
 
-SMALLEST_SHARE: Final = 0.005
+SMALLEST_SHARE: Final = 0.02
 """Of an evaluation's operations; below it a bundle is not worth another graph."""
 
 
@@ -36,16 +36,22 @@ class Hoisted(NamedTuple):
     share: float
 
 
-def hoist(model: ir.Model, signature: Signature, told: Collection[str]) -> Hoisted | None:
+def hoist(
+    model: ir.Model,
+    signature: Signature,
+    told: Collection[str],
+    smallest_share: float = SMALLEST_SHARE,
+) -> Hoisted | None:
     """Divide a denoiser, where that is worth it.
 
-    It is if at least 0.5 % of an evaluation's operations go, and what a branch keeps is no larger a
+    It is if a share of an evaluation's operations goes, and what a branch keeps is no larger a
     share of the weights' memory than that. Costs are those of the default size.
 
     Args:
         model: after `unify_dims`, with shapes; it stays as it is, and its weights are shared.
         signature: of the whole.
         told: names of the inputs that stay the same during a request.
+        smallest_share: of the operations that are worth it; 0 takes any product.
 
     Returns:
         The graphs, or None.
@@ -55,7 +61,7 @@ def hoist(model: ir.Model, signature: Signature, told: Collection[str]) -> Hoist
     frontier = Frontier(whole.graph, told, sizes)
     total = graph_flops(whole, sizes)
     share = frontier.saved_flops / total if total else 0.0
-    if share < SMALLEST_SHARE or frontier.more_bytes > share * _weight_bytes(whole):
+    if not share or share < smallest_share or frontier.more_bytes > share * _weight_bytes(whole):
         return None
     anchor = _anchor(whole, told)
     if anchor is None and frontier.anchored:

@@ -42,9 +42,9 @@ def load_denoiser(bundle: Bundle) -> ir.Model:
 
 
 def divide(bundle: Bundle) -> Division | None:
-    """The halves of a bundle's denoiser."""
+    """The halves of a bundle's denoiser, however little that saves."""
     card = bundle.card
-    return Division.of(load_denoiser(bundle), denoiser_signature(card), card)
+    return Division.of(load_denoiser(bundle), denoiser_signature(card), card, smallest_share=0.0)
 
 
 def write_divided(path: Path, out: Path) -> Manifest:
@@ -64,11 +64,7 @@ def write_divided(path: Path, out: Path) -> Manifest:
         for path in whole.manifest.files.keys() - left_out - set(graphs["denoiser"].weights):
             if not path.startswith("engines/") or path.startswith(f"engines/{KEY}/"):
                 draft.write(path, (whole.root / path).read_bytes())
-        halves = {
-            "conditioner": division.hoisted.conditioner,
-            "denoiser": division.hoisted.denoiser,
-        }
-        for name, model in halves.items():
+        for name, model in division.graphs.items():
             weights = externalise(model, draft.folder, write)
             graphs[name] = _store(model, f"graphs/{name}.onnx", weights, draft)
             form = lowered(model, OnnxRuntime())

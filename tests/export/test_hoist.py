@@ -158,7 +158,7 @@ def test_share_is_that_of_the_products() -> None:
 @pytest.mark.parametrize(
     "model",
     [
-        attention(rows=9000),
+        attention(rows=2500),
         attention(width=WIDTH, tokens=400),
         attention(lanes=2),
         attention([make_node("Identity", ["text"], ["y"])], width=WIDTH, tokens=ROWS),
