@@ -1,0 +1,92 @@
+"""What OpenVINO computes: types that stay, bits that do not depend on company, nothing beside."""
+
+import os
+import resource
+import time
+import tracemalloc
+
+import numpy as np
+import openvino
+import pytest
+
+from tests.runtime.engines.openvino_graphs import Converted, answer, convert, difference, drawn
+from tests.runtime.networks import perceptron
+
+OPEN, FIXED = 0, 2**40
+FORMS = pytest.mark.parametrize("static_bytes", [OPEN, FIXED])
+HALF_ERROR = 2.0**-8 * 4  # a rounding of bfloat16, and room for those of a few layers
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory) -> Converted:
+    folder = tmp_path_factory.mktemp("toy")
+    return convert(perceptron().save(folder), folder, folder)
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def digits(request, digits_bundle, tmp_path_factory) -> Converted:
+    folder = tmp_path_factory.mktemp(request.param)
+    graph = digits_bundle / "graphs" / "denoiser.onnx"
+    return convert(graph, digits_bundle, folder, request.param)
+
+
+@FORMS
+def test_digits_equal_the_oracle_within_their_types(static_bytes, digits):
+    engine, oracle = digits.engine(static_bytes=static_bytes), digits.oracle()
+    buffers = drawn(engine, 3, seed=5)
+    error = difference(answer(engine, 3, buffers), answer(oracle, 3, buffers))
+    if digits.entry.dtype == "float32":
+        assert error < 2e-6
+    else:
+        assert 1e-4 < error < HALF_ERROR  # it does compute in bfloat16
+
+
+@FORMS
+def test_lanes_do_not_depend_on_their_neighbours(static_bytes, digits):
+    """A lane's bits are the same alone, among 2, 3, 8 and 16, beside others, and elsewhere."""
+    engine = digits.engine(static_bytes=static_bytes)
+    buffers = drawn(engine, 16, seed=7)
+    (name,) = (port.name for port in engine.outputs)
+    whole = answer(engine, 16, buffers)[name]
+    for lanes in (1, 2, 3, 8):
+        assert np.array_equal(answer(engine, lanes, buffers)[name], whole[-lanes:])
+    turned = {key: np.roll(values, 5, axis=0) for key, values in buffers.items()}
+    assert np.array_equal(answer(engine, 16, turned)[name], np.roll(whole, 5, axis=0))
+    assert np.array_equal(answer(engine, 16, buffers)[name], whole)
+
+
+def test_a_hint_narrows_a_graph_that_is_written_in_float32(digits):
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("needs a CPU that computes in bfloat16")
+    buffers = drawn(digits.oracle(), 2)
+    wanted = answer(digits.engine(), 2, buffers)
+    found = answer(digits.engine(hint="bfloat16"), 2, buffers)
+    assert 1e-4 < difference(found, wanted) < 4 * HALF_ERROR
+
+
+@FORMS
+def test_running_allocates_nothing_that_stays(static_bytes, toy):
+    engine = toy.engine(static_bytes=static_bytes)
+    bound = engine.bind(2, drawn(engine, 2))
+    tracemalloc.start()
+    for _ in range(100):
+        bound.run()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(2000):
+        bound.run()
+    after, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 32768  # the binding's answers, before they are let go of
+    assert after - before < 16384  # 8 bytes a call
+
+
+def test_an_idle_engine_uses_no_processor_time(toy):
+    may_use = os.sched_getaffinity(0)
+    engine = toy.engine(threads=2)
+    engine.bind(2, drawn(engine, 2)).run()
+    time.sleep(0.05)
+    start = resource.getrusage(resource.RUSAGE_SELF)
+    time.sleep(0.4)
+    end = resource.getrusage(resource.RUSAGE_SELF)
+    assert end.ru_utime + end.ru_stime - start.ru_utime - start.ru_stime < 0.1
+    assert os.sched_getaffinity(0) == may_use  # it pins no thread of ours
