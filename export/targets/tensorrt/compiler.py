@@ -20,6 +20,7 @@ from denoisert.export.targets.tensorrt.parse import (
 )
 from denoisert.export.targets.tensorrt.progress import Progress
 from denoisert.export.targets.tensorrt.shapes import add_profiles
+from denoisert.export.targets.tensorrt.stillness import watched
 from denoisert.runtime.engines import driver
 from denoisert.runtime.engines.tensorrt.binding import BINDINGS, Binding, Library
 from denoisert.runtime.engines.tensorrt.log import Log
@@ -102,7 +103,8 @@ class Compilation:
         config = self._configuration(builder)
         add_profiles(builder, network, config, self.job, self.log)
         config.progress_monitor = progress.monitor(self.library)
-        with progress.interruptible():
+        what = f"Compiling {self.job.component} for {self.job.target}"
+        with progress.interruptible(), watched(what):
             plan = builder.build_serialized_network(network, config)
         reserve.clear()
         if progress.stop is not None:
