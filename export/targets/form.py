@@ -142,7 +142,7 @@ def _notes(name: str, found: Fit, target: EngineTarget) -> tuple[str, ...]:
     notes = [f"{name} for {where} keeps in float32 {' and '.join(why)}."] if why else []
     if error > BUDGETS[target.dtype]:
         notes.append(
-            f"{name} for {where} differs by {error:.1e}, above the {BUDGETS[target.dtype]:.0e} that "
-            "this dtype should: compare pictures, or compile it in float32."
+            f"{name} for {where} differs by {error:.1e}, above the {BUDGETS[target.dtype]:.0e} "
+            "that this dtype should: compare pictures, or compile it in float32."
         )
     return tuple(notes)
