@@ -20,9 +20,9 @@ from denoisert.runtime.errors import ParityError
 BUDGETS: Final[Mapping[str, float]] = MappingProxyType({"float16": 5e-3, "bfloat16": 4e-2})
 """Largest relative error of an output, max|difference| / max|reference|.
 
-Both are ten roundings of the type, 2^-11 and 2^-8. The trained models of the zoo need 1.7e-3 and
-1.9e-2 at most; networks with random weights, whose errors grow from layer to layer, need up to ten
-times that and get their first layers back.
+Both are ten roundings of the type, 2^-11 and 2^-8. Trained models of the zoo need less than half
+of it, tests/export/precision/test_zoo.py shows; networks with random weights, whose errors grow
+from layer to layer, may need more and get their first layers back.
 """
 
 MOST_KEPT: Final = 0.5

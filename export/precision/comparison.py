@@ -15,7 +15,7 @@ from denoisert.export.bundle import write_weights
 from denoisert.export.graph.externalise import Location, externalise
 from denoisert.export.parity import Trial, relative_error
 from denoisert.export.precision.halves import LARGEST, half_type
-from denoisert.export.precision.layers import Layer, Noise, flops, layers, pairs, peak, weighted
+from denoisert.export.precision.layers import Layer, Noise, cost, layers, pairs, peak, weighted
 from denoisert.export.precision.rewrite import NOTHING, name_of, narrow
 from denoisert.export.precision.walk import Computed, Walk
 
@@ -131,9 +131,8 @@ class Comparison:
         first = self._noted(self._reference.values(ours, trial))
         for one, found in pairs(first, narrowed.values(theirs, trial), names):
             if one.name in self.nodes:
-                op = self.nodes[one.name].op_type
                 noise = noises.setdefault(one.name, Noise())
-                noise.flops = noise.flops or flops(op, one.shapes, tuple(one.tensor.shape))
+                noise.flops = noise.flops or cost(self.nodes[one.name], one)
                 noise.add(one.tensor, found)
             if one.name in trial.expected:
                 error = relative_error(found.numpy(), trial.expected[one.name])

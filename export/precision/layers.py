@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from math import inf, log10, prod
+from math import inf, log10
 
 import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from denoisert.export.graph.flops import COUNTS
 from denoisert.export.precision.rewrite import name_of
-from denoisert.export.precision.walk import Computed, Shape
+from denoisert.export.precision.walk import Computed
 from denoisert.runtime.engines.wide import WEIGHTS
 
 
@@ -91,23 +92,9 @@ def pairs(
             yield one, next(other.tensor for other in others if other.name == one.name)
 
 
-def flops(op: str, shapes: Sequence[Shape], output: Shape) -> int:
-    """Operations of a node that multiplies matrices.
-
-    Args:
-        op: ONNX name.
-        shapes: of its inputs.
-        output: shape of its output.
-    """
-    if op == "Attention":
-        return 4 * prod(shapes[0]) * shapes[1][-2]
-    if op == "Conv":
-        return 2 * prod(output) * prod(shapes[1][1:])
-    if op == "ConvTranspose":
-        return 2 * prod(shapes[0]) * prod(shapes[1][1:])
-    if op == "MatMul":
-        return 2 * prod(output) * shapes[0][-1]
-    return 2 * prod(shapes[0]) * output[-1]
+def cost(node: ir.Node, one: Computed) -> int:
+    """Operations of a node that multiplies matrices, at the sizes of a trial."""
+    return COUNTS[node.op_type](node, list(one.shapes[:2]), tuple(one.tensor.shape))
 
 
 def peak(tensor: Tensor, ceiling: float) -> float:

@@ -1,8 +1,8 @@
 """A graph executed node by node in the types it is written in, each value shown when it is there.
 
 Torch computes; whatever a node's type, it is computed in float32 from its rounded inputs and its
-result is rounded once, as a GPU's matrix units do. Torch's own half types on a CPU give the same to
-the last place where they accumulate in float32, and take up to 80 times as long in float16.
+result is rounded once, as a GPU's matrix units do. Torch's own half types on a CPU give the same
+but for the places where they round inside an operator, and products in float16 take far longer.
 """
 
 from __future__ import annotations
