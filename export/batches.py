@@ -5,7 +5,7 @@ A bucket that is larger than its lanes repeats the first of them; answers to the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,16 +35,19 @@ class Spread:
     inputs: tuple[Arrays, ...]
 
     @classmethod
-    def of(cls, inputs: Arrays, lanes: int, buckets: Sequence[int]) -> Spread:
+    def of(
+        cls, inputs: Arrays, lanes: int, buckets: Sequence[int], shared: Collection[str] = ()
+    ) -> Spread:
         """Inputs over as few calls as the buckets allow.
 
         Args:
-            inputs: name -> array; what has no row for each lane is one value for all.
+            inputs: name -> array.
             lanes: how many.
             buckets: lane counts that the engine can be bound at, ascending.
+            shared: names of inputs that are one value for all lanes.
         """
         found = tuple(calls(lanes, buckets))
-        return cls(found, tuple(_part(inputs, lanes, call) for call in found))
+        return cls(found, tuple(_part(inputs, call, shared) for call in found))
 
     def join(self, answers: Sequence[Arrays]) -> Arrays:
         """One array per output, a row for every lane.
@@ -88,15 +91,15 @@ def companies(buckets: Sequence[int], most: int = LANES) -> tuple[int, tuple[Com
     return whole, tuple(places)
 
 
-def part_of(inputs: Arrays, lanes: int, company: Company) -> Arrays:
+def part_of(inputs: Arrays, company: Company, shared: Collection[str] = ()) -> Arrays:
     """What some lanes of a batch are asked.
 
     Args:
         inputs: of the batch.
-        lanes: of the batch.
         company: which.
+        shared: names of inputs that are one value for all lanes.
     """
-    return _part(inputs, lanes, Call(company.first, company.lanes, company.lanes))
+    return _part(inputs, Call(company.first, company.lanes, company.lanes), shared)
 
 
 def largest_change(whole: Arrays, parts: Sequence[tuple[Company, Arrays]]) -> float:
@@ -129,14 +132,8 @@ def _change(found: NDArray[Any], wanted: NDArray[Any], whole: NDArray[Any]) -> f
     return max(change, smallest) if np.isfinite(change) else np.inf
 
 
-def _part(inputs: Arrays, lanes: int, call: Call) -> Arrays:
+def _part(inputs: Arrays, call: Call, shared: Collection[str]) -> Arrays:
     """The lanes of one call, its padding included."""
     rows = [*range(call.first, call.first + call.lanes)]
     rows += [call.first] * (call.bucket - call.lanes)
-    return {
-        name: array[rows] if _is_laned(array, lanes) else array for name, array in inputs.items()
-    }
-
-
-def _is_laned(array: NDArray[Any], lanes: int) -> bool:
-    return array.ndim > 0 and len(array) == lanes
+    return {name: array if name in shared else array[rows] for name, array in inputs.items()}

@@ -41,12 +41,18 @@ class Asked:
         lanes: of the inputs.
         inputs: name -> array.
         expected: name of an output -> array.
+        shared: names of inputs that are one value for all lanes.
     """
 
     sizes: Sizes
     lanes: int
     inputs: Arrays
     expected: Arrays
+    shared: tuple[str, ...] = ()
+
+    def spread(self, entry: GraphEntry) -> Spread:
+        """As calls of an engine."""
+        return Spread.of(self.inputs, self.lanes, _buckets(entry, self.sizes), self.shared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +103,11 @@ def _ask_oracle(bundle: Bundle, component: str) -> Iterator[Asked]:
         buckets = _buckets(entry, sizes)
         lanes = 1 if number else companies(buckets, most)[0]
         inputs = _draw(signature, entry, lanes, sizes)
-        spread = Spread.of(inputs, lanes, buckets)
+        shared = tuple(port.name for port in signature.inputs if not port.dims)
+        spread = Spread.of(inputs, lanes, buckets, shared)
         expected = spread.join([evaluate(part) for part in spread.inputs])
         _check_finite(component, expected)
-        yield Asked(sizes, lanes, inputs, expected)
+        yield Asked(sizes, lanes, inputs, expected, shared)
 
 
 def _draw(signature: Signature, entry: GraphEntry, lanes: int, sizes: Sizes) -> Arrays:
@@ -133,27 +140,22 @@ def _check_engine(
 
 def _run(bundle: Bundle, entry: GraphEntry, key: str, asked: Sequence[Asked]) -> Found:
     """All calls of an engine, which is loaded once."""
-    spreads = [Spread.of(each.inputs, each.lanes, _buckets(entry, each.sizes)) for each in asked]
+    spreads = [each.spread(entry) for each in asked]
     first = asked[0]
-    places = _places(first.lanes, _buckets(entry, first.sizes))
-    parts = [part_of(first.inputs, first.lanes, place) for place in places]
+    whole, places = companies(_buckets(entry, first.sizes), first.lanes)
+    groups = (Company(0, whole), *places) if places else ()
     pairs = zip(asked, spreads, strict=True)
     calls = [(part, each.sizes) for each, spread in pairs for part in spread.inputs]
-    calls += [(part, first.sizes) for part in parts]
+    calls += [(part_of(first.inputs, group, first.shared), first.sizes) for group in groups]
     answered = iter(answers(bundle.root, entry, key, calls))
     found = [spread.join([next(answered) for _ in spread.calls]) for spread in spreads]
     told = zip(asked, found, strict=True)
     error = max(_error(answer, each.expected) for each, answer in told)
-    if not places:
+    if not groups:
         return Found(error, None, ())
-    change = largest_change(found[0], [(place, next(answered)) for place in places])
-    return Found(error, change, tuple(dict.fromkeys(place.lanes for place in places)))
-
-
-def _places(lanes: int, buckets: Sequence[int]) -> tuple[Company, ...]:
-    """The smaller batches; none where the whole one does not fit the engine as it is."""
-    whole, places = companies(buckets, lanes)
-    return places if whole == lanes else ()
+    batch, *smaller = answered
+    change = largest_change(batch, tuple(zip(places, smaller, strict=True)))
+    return Found(error, change, tuple(sorted({group.lanes for group in groups})))
 
 
 def _buckets(entry: GraphEntry, sizes: Sizes) -> tuple[int, ...]:
@@ -169,8 +171,8 @@ def _words(found: Found) -> str:
         return "one number of lanes for every call, so there is nothing to compare"
     counts = ", ".join(map(str, found.counts))
     if found.change == 0.0:
-        return f"a lane is bit for bit the same in calls of {counts} and more"
-    return f"a lane moves by up to {found.change:.1e}, relative, between calls of {counts} and more"
+        return f"a lane is bit for bit the same in calls of {counts}"
+    return f"a lane moves by up to {found.change:.1e}, relative, between calls of {counts}"
 
 
 def _check_finite(component: str, outputs: Arrays) -> None:

@@ -59,7 +59,7 @@ def evaluate(engine: Engine, inputs: Arrays) -> Arrays:
         Output name -> array.
     """
     lanes = max(len(inputs[port.name]) for port in engine.inputs if port.dims)
-    buffers = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
+    buffers = {name: np.asarray(array, order="C") for name, array in inputs.items()}
     outputs = {port.name: port.buffer(lanes) for port in engine.outputs}
     engine.bind(lanes, buffers | outputs).run()
     return outputs
