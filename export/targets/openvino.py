@@ -36,7 +36,7 @@ def build(job: EngineJob, report: Report) -> None:
 
     Raises:
         UnsupportedOperator: OpenVINO lacks one of the graph's operators.
-        BuildError: it cannot read the graph or write its own.
+        BuildError: it cannot read the graph or write its own, the disk being full for example.
     """
     report("read", 0, STEPS)
     try:
@@ -47,6 +47,8 @@ def build(job: EngineJob, report: Report) -> None:
         openvino.save_model(model, job.out, compress_to_fp16=False)
     except RuntimeError as error:
         raise _error(job, error) from error
+    except OSError as error:
+        raise BuildError(f"the engine of {job.component} cannot be written: {error}") from error
     report("done", STEPS, STEPS)
 
 
