@@ -15,17 +15,20 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from denoisert.export import Compiled
-from denoisert.export.cli import add, summarise
+from denoisert.export import Compiled, Progress
+from denoisert.export.cli import _Display, add, summarise
 from denoisert.export.parity import Parity
 from denoisert.export.sources.zoo import ZOO
 from denoisert.export.zoo import DigitsDiT
 from denoisert.runtime.bundle.open import Bundle
+from denoisert.runtime.engines.target import OnnxRuntime, OpenVino
 from tests.export.foreign import VECTOR_CARD, denoiser, save
 
 COMMAND = "import sys; from denoisert.runtime.cli import main; sys.exit(main())"
-ASK_TORCH = (
-    "import sys; from denoisert.runtime.cli import main; main(); print('torch' in sys.modules)"
+ENGINES = ("--target", "onnxruntime", "--target", "openvino:float32", "--cache")
+ASK_HEAVY = (
+    "import sys; from denoisert.runtime.cli import main; main(); "
+    "print({'torch', 'onnx', 'onnxruntime', 'openvino'} & set(sys.modules))"
 )
 
 
@@ -58,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compiled(folder: Path) -> tuple[Path, str, str]:
     """The bundle, and what the first compilation said."""
     out = folder.parent / "small.bundle"
-    code, stdout, stderr = run("compile", folder, "-o", out)
+    code, stdout, stderr = run("compile", folder, "-o", out, *ENGINES, folder.parent / "cache")
     assert code == 0, stderr
     return out, stdout, stderr
 
@@ -66,22 +69,24 @@ def compiled(folder: Path) -> tuple[Path, str, str]:
 def test_the_first_run_reports_phases_and_figures(compiled: tuple[Path, str, str]) -> None:
     out, stdout, stderr = compiled
     assert stderr.splitlines() == [
-        f"[{n}/6] {phase}"
-        for n, phase in enumerate(("load", "graph", "reference", "engines", "parity", "write"), 1)
+        *("[1/6] load", "[2/6] graph", "[3/6] reference", "[4/6] parity", "[5/6] engines"),
+        *("[5/6] denoiser for openvino", "[6/6] write"),
     ]
     assert "compiled in" in stdout
-    assert "parity denoiser onnxruntime velocity: relative error" in stdout
+    for graph in ("graph", "onnxruntime", "openvino"):
+        assert f"parity denoiser {graph} velocity: relative error" in stdout
     assert "note:" not in stdout
     Bundle.open(out).verify_all()
 
 
-def test_the_second_run_writes_nothing_and_needs_no_torch(
+def test_the_second_run_writes_nothing_and_imports_no_library(
     folder: Path, compiled: tuple[Path, str, str]
 ) -> None:
     out = compiled[0]
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    _, stdout, stderr = run("compile", folder, "-o", out, code=ASK_TORCH)
-    assert stdout.splitlines()[-1] == "False"
+    words = ("compile", folder, "-o", out, *ENGINES, folder / "another")
+    _, stdout, stderr = run(*words, code=ASK_HEAVY)
+    assert stdout.splitlines()[-1] == "set()"
     assert "unchanged, nothing to do" in stdout
     assert stderr == ""
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
@@ -112,7 +117,11 @@ def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
         (("absent",), 2, "there is no model 'absent'"),
         (("absent", "--size", "32"), 2, "there is no model 'absent'"),
         (("digits", "--card", "absent.json"), 2, "no card can be read"),
-        (("digits", "--target", "abacus"), 2, "invalid choice"),
+        (("digits", "--target", "abacus"), 2, "give one of onnxruntime, openvino, tensorrt-rtx"),
+        (("digits", "--target", "openvino:float16"), 2, "takes bfloat16, float32, int8"),
+        (("digits", "--target", "openvino", "--static", "32x32"), 2, "on a CPU have no profiles"),
+        (("digits", "--target", "tensorrt-rtx", "--capability", "9.0"), 1, "compiles for 7.5, 8.0"),
+        (("digits", "--batch", "8-4"), 2, "lanes (8, 4) must be the least and the most"),
         (("digits", "--size", "16 by 16"), 2, "is no size; write 64x64 or 64"),
         (("digits", "--tile", "8x8x8"), 2, "is no size"),
         (("digits", "--size", "32x32"), 2, "can be chosen for a diffusers folder"),
@@ -146,11 +155,81 @@ def test_the_summary_names_notes_and_tells_a_cached_bundle() -> None:
     assert summarise(cached) == ["a.bundle: unchanged, nothing to do (id ffffffffffffffff)"]
 
 
-def test_the_verb_takes_model_card_and_targets() -> None:
+def parsed_of(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add(parser.add_subparsers())
-    words = ["compile", "m", "-o", "o.bundle", "--target", "onnxruntime", "--card", "c.json"]
-    parsed = parser.parse_args([*words, "--size", "512x768", "--size", "64", "--tile", "32"])
+    return parser.parse_args(["compile", "m", "-o", "o.bundle", *words])
+
+
+def test_the_verb_takes_model_card_and_targets() -> None:
+    words = ["--target", "onnxruntime", "--target", "openvino:float32", "--card", "c.json"]
+    words += ["--capability", "8.9", "--memory", "0.5"]
+    parsed = parsed_of(*words, "--size", "512x768", "--size", "64", "--tile", "32")
     assert (parsed.model, parsed.out) == ("m", Path("o.bundle"))
-    assert (parsed.target, parsed.card) == (["onnxruntime"], Path("c.json"))
-    assert (parsed.size, parsed.tile) == ([(512, 768), (64, 64)], (32, 32))
+    assert parsed.target == [OnnxRuntime(), OpenVino("float32")]
+    assert (parsed.card, parsed.cache) == (Path("c.json"), None)
+    assert (parsed.size, parsed.tile) == ([((512, 768),), ((64, 64),)], (32, 32))
+    assert (parsed.batch, parsed.static, parsed.capability) == ((1, 16), [], ["8.9"])
+    assert parsed.memory == 2**29
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        ("64", ((64, 64),)),
+        ("512x512,768x512", ((512, 512), (768, 512))),
+        ("512x512,512x512:576x512", ((512, 512), (576, 512))),
+        ("64:128", ((64, 64), (64, 128), (128, 64), (128, 128))),
+    ],
+)
+def test_sizes_and_ranges_of_sizes(text: str, sizes: tuple[tuple[int, int], ...]) -> None:
+    assert parsed_of("--size", text).size == [sizes]
+
+
+@pytest.mark.parametrize(("text", "lanes"), [("1-8", (1, 8)), ("2", (2, 2)), ("16-16", (16, 16))])
+def test_a_batch_is_a_span(text: str, lanes: tuple[int, int]) -> None:
+    assert parsed_of("--batch", text).batch == lanes
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--size", "64,"), "'' is no size"),
+        (("--size", "64:32"), "neither height nor width may descend"),
+        (("--size", "64:"), "'' is no size"),
+        (("--size", "0:64"), "must be a height and a width of at least 1"),
+        (("--size", "64:8192"), "a bundle holds at most 256"),
+        (("--static", "64:128"), "'64:128' is no size"),
+        (("--batch", "1-"), "'1-' is no batch; write 1-8 or 2"),
+        (("--batch", "-"), "is no batch"),
+        (("--batch", "few"), "is no batch"),
+        (("--memory", "much"), "'much' is no number of GiB"),
+        (("--memory", "inf"), "'inf' is no number of GiB"),
+        (("--memory", "nan"), "'nan' is no number of GiB"),
+        (("--target", "onnxruntime:bfloat16"), "onnxruntime takes float32, int8, float16"),
+    ],
+)
+def test_words_that_mean_nothing_are_refused(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        parsed_of(*words)
+    assert message in capsys.readouterr().err
+
+
+def test_lines_of_a_log_are_one_for_every_phase_and_compiler(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with _Display(is_terminal=False) as display:
+        for turn in range(2):
+            display.show(Progress("engines", 4 + turn, 9))
+            for step in range(1000):
+                display.show(Progress(f"denoiser for a: phase {step} {step}/1000", 4 + turn, 9))
+        display.show(Progress("decoder for a: read 0/2", 5, 9))
+        display.show(Progress("done", 1, 1))
+    assert capsys.readouterr().err.splitlines() == [
+        "[5/9] engines",
+        "[5/9] denoiser for a",
+        "[6/9] engines",
+        "[6/9] decoder for a",
+    ]
