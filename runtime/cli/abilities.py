@@ -100,7 +100,7 @@ def _place(targets: Sequence[Target]) -> Place:
 
 def _lack(target: Target) -> str:
     """Instructions that a dtype wants and the processor has not; "" where it has."""
-    from denoisert.runtime.engines.instructions import HALF, WHOLE, instructions
+    from denoisert.runtime.engines.processor import HALF, WHOLE, instructions
     from denoisert.runtime.engines.target import BFLOAT16, CPU, INT8
 
     wanted = {BFLOAT16: HALF, INT8: WHOLE}.get(target.dtype, ())

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 def machine() -> dict[str, str]:
     """Processor, memory, GPUs and system of this machine."""
     from denoisert.runtime.engines import driver
-    from denoisert.runtime.engines.instructions import instructions, processor_facts
+    from denoisert.runtime.engines.processor import instructions, processor_facts
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     gpus = (f"compute capability {each}" for each in driver.capabilities())

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from denoisert.runtime.engines.processor import processor_facts
 from denoisert.runtime.errors import InvalidInput
 
 LIBRARIES = (
@@ -105,13 +106,14 @@ def this_machine(root: Path, cores: int) -> Machine:
         The description.
     """
     status = _git(root, "status", "--porcelain", "--untracked-files=no")
+    speed = processor_facts().get("cpu MHz")
     return Machine(
         commit=_git(root, "rev-parse", "HEAD"),
         is_dirty=bool(status),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         device=processor(),
         driver=platform.release(),
-        clocks=f"{_cpu('cpu MHz')} MHz" if _cpu("cpu MHz") else "",
+        clocks=f"{speed} MHz" if speed else "",
         cores=cores,
         libraries=libraries(),
     )
@@ -119,7 +121,7 @@ def this_machine(root: Path, cores: int) -> Machine:
 
 def processor() -> str:
     """Name of the processor that runs this process."""
-    return _cpu("model name") or platform.processor()
+    return processor_facts().get("model name") or platform.processor()
 
 
 def libraries() -> dict[str, str]:
@@ -137,13 +139,6 @@ def _git(root: Path, *arguments: str) -> str:
     except FileNotFoundError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _cpu(key: str) -> str:
-    """First value of a key in the kernel's list of processors."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")
 
 
 def _installed(package: str) -> str | None:

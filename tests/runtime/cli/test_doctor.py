@@ -12,7 +12,7 @@ import pytest
 
 from denoisert.runtime.cli import doctor, main
 from denoisert.runtime.cli.abilities import COMPILER, abilities
-from denoisert.runtime.engines import instructions
+from denoisert.runtime.engines import processor as chip
 from denoisert.runtime.engines.target import KINDS
 from tests.runtime.engines.sets import EVERYTHING, have
 
@@ -38,7 +38,7 @@ def processor(monkeypatch, tmp_path):
 
     def say(flags: str) -> None:
         (tmp_path / "cpuinfo").write_text(f"model name : Chip\nflags : {flags}\n\nflags : none\n")
-        monkeypatch.setattr(instructions, "INFO", tmp_path / "cpuinfo")
+        monkeypatch.setattr(chip, "INFO", tmp_path / "cpuinfo")
 
     say(RICH)
     return say
@@ -58,7 +58,7 @@ def test_facts_are_those_of_this_machine() -> None:
     assert facts["python"] == platform.python_version()
     assert int(facts["cores"]) == len(os.sched_getaffinity(0))
     assert float(facts["memory"].removesuffix(" GiB")) > 0
-    known = {*instructions.OF_INTEREST, "none", "of", "interest"}
+    known = {*chip.OF_INTEREST, "none", "of", "interest"}
     assert set(facts["instructions"].split()) <= known
     assert facts["gpus"]
 
@@ -170,9 +170,9 @@ def test_every_missing_package_has_its_line() -> None:
 
 
 def test_a_system_without_cpuinfo_is_told_so(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(instructions, "INFO", tmp_path / "none")
-    assert instructions.processor_facts() == {}
-    assert instructions.instructions() == ()
+    monkeypatch.setattr(chip, "INFO", tmp_path / "none")
+    assert chip.processor_facts() == {}
+    assert chip.instructions() == ()
     assert doctor.machine()["instructions"] == "none of interest"
 
 

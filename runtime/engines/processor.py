@@ -1,4 +1,4 @@
-"""What this machine's processor computes in, as the kernel tells it."""
+"""The processor of this machine, as the kernel describes it, and what it computes in."""
 
 from __future__ import annotations
 
