@@ -19,11 +19,20 @@ from denoisert.export.graph.externalise import Location, externalise
 from denoisert.export.parity import Parity, Trial
 from denoisert.export.precision.budget import BUDGETS, Fit, fit
 from denoisert.export.precision.comparison import Comparison
+from denoisert.export.precision.int8 import quantise
 from denoisert.export.precision.report import PrecisionReport, report
 from denoisert.export.precision.rewrite import narrow
+from denoisert.export.precision.token_scales import scale_tokens
 from denoisert.export.targets.lowering import lowered
 from denoisert.runtime.engines.loading import DENOISER
-from denoisert.runtime.engines.target import FLOAT32, HALF, EngineTarget, engine_key
+from denoisert.runtime.engines.target import (
+    FLOAT32,
+    HALF,
+    INT8,
+    EngineTarget,
+    OnnxRuntime,
+    engine_key,
+)
 from denoisert.runtime.errors import ParityError
 
 ACCEPTED: Final = 2
@@ -79,6 +88,8 @@ def form_of(
     """
     copy = lowered(model, target)
     whole = Form(copy, place.weights)
+    if target.dtype == INT8 and name == DENOISER:
+        return _quantised(copy, target, place)
     if target.dtype not in HALF:
         return whole
     try:
@@ -125,6 +136,16 @@ def _narrowed(
         for output, error in found.measured.errors.items()
     )
     return Form(model, weights, target.dtype, figures, _notes(name, found, target), told)
+
+
+def _quantised(model: ir.Model, target: EngineTarget, place: Place) -> Form:
+    """Weights in int8; ONNX Runtime has to be told of integer products, OpenVINO makes its own."""
+    count = quantise(model)
+    if isinstance(target, OnnxRuntime):
+        scale_tokens(model)
+    weights = externalise(model, place.draft.folder, place.write)
+    notes = () if count else (f"{engine_key(target)}: no product is large enough for int8.",)
+    return Form(model, weights, INT8, notes=notes)
 
 
 def _fit(name: str, comparison: Comparison) -> Fit:

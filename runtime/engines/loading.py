@@ -15,6 +15,7 @@ from denoisert.runtime.engines.resident import DeferredEngine, Resident
 from denoisert.runtime.engines.target import (
     CPU,
     FLOAT32,
+    INT8,
     EngineTarget,
     OnnxRuntime,
     OpenVino,
@@ -24,6 +25,8 @@ from denoisert.runtime.engines.target import (
 from denoisert.runtime.errors import Incompatible
 
 DENOISER: Final = "denoiser"
+TOKEN_GROUP: Final = 128
+"""Numbers of a token that share a scale in OpenVINO's integer products."""
 
 
 def load(
@@ -86,7 +89,8 @@ def open_engine(
     if isinstance(target, OpenVino):
         from denoisert.runtime.engines.openvino.engine import OpenVinoEngine
 
-        return OpenVinoEngine(path, entry, threads=threads, cache=cache)
+        group = TOKEN_GROUP if entry.dtype == INT8 else 0
+        return OpenVinoEngine(path, entry, threads=threads, cache=cache, group=group)
     from denoisert.runtime.engines.tensorrt.engine import TensorRtEngine
 
     return TensorRtEngine(path, entry, target, cache=cache)
