@@ -6,7 +6,7 @@ from denoisert.export.options import CompileOptions, EngineOptions
 from denoisert.runtime.bundle.card import Card
 from denoisert.runtime.bundle.sizes import pixel_size, pixel_sizes
 from denoisert.runtime.engines.here import EXTRAS, version_of
-from denoisert.runtime.engines.target import CPU, EngineTarget
+from denoisert.runtime.engines.target import EngineTarget
 from denoisert.runtime.engines.tensorrt.binding import BINDINGS
 from denoisert.runtime.errors import BuildError, InvalidInput
 
@@ -48,10 +48,10 @@ def _check_capabilities(targets: tuple[EngineTarget, ...], wanted: tuple[str, ..
 
 
 def _check_static(card: Card, targets: tuple[EngineTarget, ...], engines: EngineOptions) -> None:
-    if engines.static and all(target.device == CPU for target in targets):
+    if engines.static and all(target.name not in BINDINGS for target in targets):
         raise InvalidInput(
-            f"static {_size(engines.static[0])}: engines of {_names(targets)} on a CPU have no "
-            "profiles. Leave it out, or add a target with a GPU."
+            f"static {_size(engines.static[0])}: engines of {_names(targets)} have no profiles, "
+            f"those of {' and '.join(BINDINGS)} do. Leave it out, or add one of them."
         )
     known = [pixel_size(card, layout) for layout in card.layouts]
     for size in engines.static:

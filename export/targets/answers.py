@@ -13,6 +13,7 @@ from typing import Final
 
 from denoisert.export.random_inputs import Arrays
 from denoisert.export.targets.arrays import read_arrays, write_arrays
+from denoisert.export.targets.process import ending
 from denoisert.runtime.bundle.manifest import GraphEntry
 from denoisert.runtime.bundle.typed import encode
 from denoisert.runtime.errors import BuildError, EngineError
@@ -64,6 +65,6 @@ def _failure(path: str, done: subprocess.CompletedProcess[str]) -> EngineError:
         told = json.loads(done.stdout)
         return EngineError(f"{path} does not run here. {told['kind']}: {told['message']}")
     return BuildError(
-        f"{path} could not be tried: its process ended with {done.returncode}. It said: "
+        f"{path} could not be tried: its process {ending(done.returncode)}. It said: "
         f"{' '.join(done.stderr[-TAIL:].split()) or 'nothing'}"
     )

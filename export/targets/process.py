@@ -143,9 +143,6 @@ class EngineProcess:
 
     def _crashed(self, code: int, log: IO[bytes]) -> BuildError:
         job = self.job
-        how = f"ended with status {code}"
-        if code < 0:
-            how = f"was ended by signal {-code}, {signal.strsignal(-code)}"
         advice = (
             "Compile again, engines that are done are kept; if it ends so again, leave this target "
             "out and report it."
@@ -156,8 +153,20 @@ class EngineProcess:
         lines = log.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
         said = " | ".join(line.strip() for line in lines if line.strip()) or "nothing"
         return BuildError(
-            f"the compiler of {job.component} for {job.target} {how}. {advice} It said: {said}"
+            f"the compiler of {job.component} for {job.target} {ending(code)}. {advice} It said: "
+            f"{said}"
         )
+
+
+def ending(code: int) -> str:
+    """How a process has ended, in words.
+
+    Args:
+        code: its exit status; of one that a signal has ended, the signal below 0.
+    """
+    if code >= 0:
+        return f"ended with status {code}"
+    return f"was ended by signal {-code}, {signal.strsignal(-code)}"
 
 
 def plain_job(job: EngineJob) -> dict[str, object]:

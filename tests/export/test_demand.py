@@ -63,9 +63,9 @@ def test_what_can_be_done_passes(options: CompileOptions) -> None:
             "static 512x512 is none of the sizes that are compiled, 128x128 and 256x64",
         ),
         (
-            demand((OpenVino(), OnnxRuntime()), static=(SIZE,)),
+            demand((OpenVino(), OnnxRuntime("float16", "cuda")), static=(SIZE,)),
             InvalidInput,
-            "static 128x128: engines of openvino, onnxruntime on a CPU have no profiles",
+            "static 128x128: engines of openvino, onnxruntime have no profiles, those of tensorrt",
         ),
     ],
 )
