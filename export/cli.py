@@ -8,17 +8,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from denoisert.export import engine_arguments
+from denoisert.export.engine_arguments import read_size
 from denoisert.export.lora.lora import Lora, read_lora
-from denoisert.export.options import (
-    CompileOptions,
-    EngineOptions,
-    Progress,
-    Size,
-    size_range,
-)
+from denoisert.export.options import CompileOptions, Progress, Size, size_range
 from denoisert.export.probe import command as probe
-from denoisert.runtime.cli.cache import default_cache
-from denoisert.runtime.engines.target import COMPILED, EngineTarget, read_target
 from denoisert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -46,7 +40,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument(
         "--tile",
-        type=_size,
+        type=read_size,
         metavar="HxW",
         help="latent positions that a decoder takes at once (default: all, at most 64x64)",
     )
@@ -58,64 +52,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         metavar="FILE[:WEIGHT]",
         help="merge a LoRA with a weight (default: 1); may be repeated",
     )
-    _add_engines(parser)
+    engine_arguments.add(parser)
     parser.set_defaults(func=run)
-
-
-def _add_engines(parser: argparse.ArgumentParser) -> None:
-    """What to compile for, and how."""
-    group = parser.add_argument_group("engines")
-    known = "; ".join(f"{name}: {', '.join(kind.dtypes)}" for name, kind in COMPILED.items())
-    group.add_argument(
-        "--target",
-        action="append",
-        type=_target,
-        metavar="NAME[:DTYPE]",
-        help=f"where the model will run; may be repeated (default: onnxruntime). {known}",
-    )
-    group.add_argument(
-        "--batch",
-        type=_lanes,
-        default=EngineOptions().lanes,
-        metavar="N-M",
-        help="least and most network evaluations in one call, of which a picture with guidance "
-        "takes two (default: 1-16)",
-    )
-    group.add_argument(
-        "--static",
-        action="append",
-        type=_size,
-        default=[],
-        metavar="HxW",
-        help="a size that gets a profile without any open axis, too, for one picture with guidance",
-    )
-    group.add_argument(
-        "--capability",
-        action="append",
-        default=[],
-        metavar="N.N",
-        help="compute capability of the GPUs to compile for; may be repeated (default: all that "
-        "the library supports)",
-    )
-    group.add_argument(
-        "--memory",
-        type=_gib,
-        metavar="GIB",
-        help="what the compilers of engines may take together (default: what is free)",
-    )
-    group.add_argument(
-        "--report",
-        type=int,
-        nargs="?",
-        const=3,
-        default=0,
-        metavar="N",
-        help="print what a half type costs layer by layer, with what each of the worst N brings "
-        "back in float32 (default: 3)",
-    )
-    group.add_argument(
-        "--cache", type=Path, metavar="FOLDER", help="keeps engines (default: the user's cache)"
-    )
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +61,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         help="folder of a model, one safetensors file with --config, name of a zoo model (digits, "
-        "emoji), or ONNX file",
+        "emoji), ONNX file, or a bundle that is to have other engines",
     )
     parser.add_argument(
         "--config",
@@ -145,21 +83,13 @@ def run(arguments: argparse.Namespace) -> int:
     from denoisert.export.sources.source import read_card
 
     card = None if arguments.card is None else read_card(arguments.card)
-    engines = EngineOptions(
-        arguments.batch,
-        tuple(arguments.static),
-        tuple(arguments.capability),
-        arguments.cache or default_cache(),
-        arguments.memory,
-        arguments.report,
-    )
     options = CompileOptions(
         tuple(arguments.target or CompileOptions().targets),
         sizes=tuple(chain.from_iterable(arguments.size)),
         tile=arguments.tile,
         loras=tuple(arguments.lora),
         config=arguments.config,
-        engines=engines,
+        engines=engine_arguments.options(arguments),
     )
     with _Display(sys.stderr.isatty()) as display:
         compiled = compile_bundle(
@@ -185,47 +115,16 @@ def summarise(compiled: Compiled) -> list[str]:
     return [*lines, *(f"note: {note}" for note in compiled.notes)]
 
 
-def _size(text: str) -> tuple[int, int]:
-    """Height and width as in 512x768; one number means both."""
-    pieces = text.split("x")
-    if len(pieces) > 2 or not all(piece.isdecimal() for piece in pieces):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 64x64 or 64")
-    return int(pieces[0]), int(pieces[-1])
-
-
 def _sizes(text: str) -> tuple[Size, ...]:
     """Sizes and ranges of sizes as in 512x512,768x512:1024x1024."""
     found: list[Size] = []
     for piece in text.split(","):
         least, colon, most = piece.partition(":")
         try:
-            found += size_range(_size(least), _size(most)) if colon else [_size(piece)]
+            found += size_range(read_size(least), read_size(most)) if colon else [read_size(piece)]
         except InvalidInput as error:
             raise argparse.ArgumentTypeError(str(error)) from error
     return tuple(dict.fromkeys(found))
-
-
-def _lanes(text: str) -> tuple[int, int]:
-    """Least and most, as in 1-8; one number means both."""
-    least, dash, most = text.partition("-")
-    last = most if dash else least
-    if not least.isdecimal() or not last.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no batch; write 1-8 or 2")
-    return int(least), int(last)
-
-
-def _gib(text: str) -> int:
-    try:
-        return int(float(text) * 2**30)
-    except (ValueError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of GiB") from error
-
-
-def _target(text: str) -> EngineTarget:
-    try:
-        return read_target(text)
-    except InvalidInput as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _lora(text: str) -> Lora:
