@@ -60,6 +60,7 @@ STATEMENTS: Final[Mapping[tuple[str, str], Statement]] = MappingProxyType(
         (OnnxRuntime.name, INT8): BY_TOKEN,
         (OpenVino.name, FLOAT32): MEASURED,
         (OpenVino.name, BFLOAT16): MEASURED,
+        (OpenVino.name, INT8): BY_TOKEN,
     }
 )
 """(name of a target, dtype) -> what is known on a CPU; the tests measure each of them."""

@@ -100,7 +100,8 @@ def choose_profile(profiles: Sequence[Profile], lengths: Mapping[str, int]) -> i
         lengths: of the named axes of the call.
 
     Returns:
-        Its number, 0 without profiles; of two that are as large the one whose usual shape is nearer, then the first.
+        Its number, 0 without profiles; of two that are as large the one whose usual shape is
+        nearer, then the first.
 
     Raises:
         OutOfProfile: none holds it.

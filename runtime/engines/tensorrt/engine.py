@@ -8,13 +8,12 @@ from pathlib import Path
 
 from denoisert.runtime.bundle.manifest import GraphEntry
 from denoisert.runtime.engines.engine import ports_at
-from denoisert.runtime.engines.profile import LANES
+from denoisert.runtime.engines.profile import LANES, buckets_at, choose_profile
 from denoisert.runtime.engines.target import TensorRt, TensorRtRtx
 from denoisert.runtime.engines.tensorrt.binding import BINDINGS
 from denoisert.runtime.engines.tensorrt.bound import Call, TensorRtBound
 from denoisert.runtime.engines.tensorrt.interface import JustInTimeContext
 from denoisert.runtime.engines.tensorrt.opened import Opened, cuda_device
-from denoisert.runtime.engines.tensorrt.ranges import buckets_of, choose_profile
 from denoisert.runtime.engines.torch.bound import reported
 from denoisert.runtime.engines.torch.buffers import AnyBuffer, place_buffers
 from denoisert.runtime.errors import BuildError, OutOfProfile
@@ -50,7 +49,7 @@ class TensorRtEngine:
         self.inputs, self.outputs = entry.inputs, entry.outputs
         self._profiles = entry.profiles
         self._sizes: Mapping[str, int] = {}
-        self.buckets = buckets_of(self.outputs, self._profiles, self._sizes)
+        self.buckets = buckets_at(self.outputs, self._profiles, self._sizes)
         binding, device = BINDINGS[target.name], cuda_device(target.device)
         self._opened = Opened(plan, device, binding, cache)
         self._opened.check_ports((*self.inputs, *self.outputs))
@@ -109,7 +108,7 @@ class TensorRtEngine:
         view = copy(self)
         view.inputs, view.outputs = ports
         view._sizes = {**self._sizes, **sizes}
-        view.buckets = buckets_of(self.outputs, self._profiles, view._sizes)
+        view.buckets = buckets_at(self.outputs, self._profiles, view._sizes)
         return view
 
     def save_kernels(self) -> None:

@@ -103,6 +103,8 @@ def test_lanes_of_all_profiles_together():
         (OUT, (STATIC, Profile({**WIDE.axes, "lanes": (1, 1, 2)})), {"width": 128}, (1, 2)),
         (FIXED, (WIDE,), {"height": 64, "width": 128}, (4,)),
         (OUT, (Profile({"height": (8, 8, 8)}),), {"height": 8}, range(1, 17)),
+        (OUT, (Profile({"lanes": (3, 3, 3)}), Profile({"lanes": (7, 7, 7)})), {}, (3, 7)),
+        (OUT, (Profile({"lanes": (1, 1, 99)}),), {}, range(1, 17)),
     ],
 )
 def test_buckets_are_those_of_profiles_that_hold_the_size(outputs, profiles, sizes, buckets):
@@ -115,5 +117,9 @@ def test_a_size_or_batch_that_no_profile_holds_has_no_buckets():
     narrow = Profile({"lanes": (1, 1, 2)})
     with pytest.raises(OutOfProfile, match=r"lanes 4 asked for; .* lanes 1 to 2"):
         buckets_at(FIXED, (narrow,), {})
+    with pytest.raises(OutOfProfile, match="lanes 16 asked for"):
+        buckets_at(OUT, (Profile({"lanes": (32, 32, 64)}),), {})
+    with pytest.raises(OutOfProfile, match="height 16 asked for"):
+        buckets_at(FIXED, (WIDE, STATIC), {"height": 16})
     with pytest.raises(BuildError, match="scalar"):
         buckets_at((Port("out", "float32", ()),), (WIDE,), {})
