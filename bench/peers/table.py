@@ -18,9 +18,9 @@ from denoisert.runtime.measure.percentiles import percentile
 from denoisert.runtime.measure.record import Machine, Record
 
 CASES = {
-    "one": f"peers/one {{}}, one request of {STEPS} steps",
-    "mixed": f"peers/{REQUESTS} {{}}, {REQUESTS} mixed requests",
-    "equal": f"peers/{REQUESTS} {{}}, {REQUESTS} equal requests",
+    "one": f"peers/one {{}}, {STEPS} steps",
+    "mixed": f"peers/mixed {{}}, {REQUESTS} requests",
+    "equal": f"peers/equal {{}}, {REQUESTS} requests",
     "cold": "peers/cold {}, start to first picture",
     "peak": "peers/peak {}, memory of one picture",
     "size": "peers/install size",
@@ -87,8 +87,13 @@ def sizes(environments: Sequence[str], place: Place, machine: Machine) -> Iterat
         mib = size_mib(folder)
         extra: Extra = {"load_average": round(os.getloadavg()[0], 2)}
         extra |= {"packages": packages(folder), "heaviest_mib": largest(folder)}
-        name = each.replace("denoisert_", "denoisert ").replace("_", "-")
-        yield Record(CASES["size"], name, "", "MiB", mib, mib, mib, (0, 1), machine, extra)
+        who = installed_as(each)
+        yield Record(CASES["size"], who, "", "MiB", mib, mib, mib, (0, 1), machine, extra)
+
+
+def installed_as(environment: str) -> str:
+    """What an environment is called in the records."""
+    return environment.replace("denoisert_", "denoisert ").replace("_", "-")
 
 
 def _record(

@@ -178,7 +178,7 @@ def test_records_make_the_table_of_the_document(tmp_path):
     assert read(path) == made
     report.main([str(path), "--out", str(tmp_path / "x.md")])
     text = (tmp_path / "x.md").read_text()
-    assert "| one unet, one request of 20 steps | denoisert | 3 ms |" in text
+    assert "| one unet, 20 steps | denoisert | 3 ms |" in text
     assert "| peak unet, memory of one picture | diffusers | 120 MiB |" in text
 
 
