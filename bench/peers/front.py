@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from denoisert.runtime.measure.against import latest, read
 from denoisert.runtime.measure.record import Record
 
 README = ROOT / "README.md"
-BEGIN, END = "<!-- python -m bench.peers.front -->\n", "<!-- end -->"
+HEADING = "## How fast\n"
+ROWS = re.compile(r"^\|.*\n(?:\|.*\n)+", re.MULTILINE)
 HEADS = {
     "one": f"one request, {STEPS} steps",
     "mixed": "16 mixed requests",
@@ -83,16 +85,15 @@ def _error(row: Sequence[Record | None]) -> str:
 
 
 def placed(text: str, shown: str) -> str:
-    """A document with the table between its marks.
+    """A document with the table in the place of the first one behind HEADING.
 
     Raises:
-        ValueError: no marks.
+        ValueError: there is none.
     """
-    before, _, rest = text.partition(BEGIN)
-    _, mark, after = rest.partition(END)
-    if not mark:
-        raise ValueError(f"the document has no {BEGIN.strip()} .. {END} to put a table between.")
-    return f"{before}{BEGIN}{shown}{mark}{after}"
+    before, heading, after = text.partition(HEADING)
+    if not ROWS.search(after):
+        raise ValueError(f"the document has no table behind {HEADING.strip()!r} to replace.")
+    return before + heading + ROWS.sub(lambda _: shown, after, count=1)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

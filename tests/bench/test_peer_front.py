@@ -47,29 +47,31 @@ def test_another_model_has_a_table_of_its_own():
     assert len(front.table(RECORDS, "unet").splitlines()) == 2
 
 
-def test_the_table_takes_the_place_of_the_old_one():
-    text = f"before\n{front.BEGIN}old\n{front.END}\nafter\n"
-    new = front.placed(text, "new\n")
-    assert new == text.replace("old", "new")
-    assert front.placed(new, "new\n") == new
+OLD = "| old |\n|---|\n| 1 |\n"
+TEXT = f"# X\n\n| other |\n|---|\n\n{front.HEADING}\nabove\n\n{OLD}\nbelow\n\n| last |\n|---|\n"
 
 
-@pytest.mark.parametrize("text", ["", front.BEGIN, front.END])
-def test_a_document_without_marks_is_refused(text):
-    with pytest.raises(ValueError, match="no <!--"):
+def test_the_table_takes_the_place_of_the_first_one_behind_its_heading():
+    shown = front.table(RECORDS)
+    new = front.placed(TEXT, shown)
+    assert new == TEXT.replace(OLD, shown)
+    assert front.placed(new, shown) == new
+
+
+@pytest.mark.parametrize("text", ["", f"{OLD}{front.HEADING}", f"{front.HEADING}| a |\n"])
+def test_a_document_without_a_table_there_is_refused(text):
+    with pytest.raises(ValueError, match="no table behind"):
         front.placed(text, "table")
 
 
 def test_the_command_writes_the_readme(tmp_path, monkeypatch):
     readme, lines = tmp_path / "README.md", tmp_path / "x.jsonl"
-    readme.write_text(f"# X\n{front.BEGIN}{front.END}\n")
+    readme.write_text(TEXT)
     lines.write_text("\n".join(each.line() for each in RECORDS))
     monkeypatch.setattr(front, "README", readme)
     front.main([str(lines)])
-    assert readme.read_text() == f"# X\n{front.BEGIN}{front.table(RECORDS)}{front.END}\n"
+    assert readme.read_text() == TEXT.replace(OLD, front.table(RECORDS))
 
 
-def test_a_shared_mark_must_close():
-    text = f"{front.END}\n{front.BEGIN}"
-    with pytest.raises(ValueError, match="no <!--"):
-        front.placed(text, "table")
+def test_the_readme_has_the_place():
+    assert front.placed(front.README.read_text(), "| here |\n").count("| here |") == 1
