@@ -33,7 +33,8 @@ RESERVE_BYTES: Final = 2**25
 def build(job: EngineJob, report: Report) -> None:
     """Compile a graph and write its engine to `job.out`.
 
-    The same job gives the same bytes with one version of the library.
+    The same job gives the same bytes with one version of the library, in a process that builds
+    nothing else: after a build that failed, the library's next one may differ.
 
     Args:
         job: what to build; its target is "tensorrt-rtx" or "tensorrt".

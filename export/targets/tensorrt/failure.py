@@ -49,10 +49,10 @@ MEANINGS: Final = (
         "Compile for sizes and lanes that the model takes, or export it without fixed shapes.",
     ),
     Meaning(
-        re.compile(r"HW-specific datatypes"),
+        re.compile(r"HW-specific datatypes|Cannot compile operation"),
         BuildError,
-        "it computes in a type that not all of the GPUs have",
-        "Leave out the older capabilities, or compile in float16.",
+        "not all of the GPUs compute every operation in its type",
+        "Leave out the older capabilities, or compile all of it in float16.",
     ),
     Meaning(
         re.compile(r"CUDA (initialization failure|driver)|Cuda Runtime|no CUDA-capable device"),
@@ -124,8 +124,8 @@ def _profiles(job: EngineJob) -> str:
 
 
 def _named(text: str, layers: Names) -> Iterator[str]:
-    """Layers that the text speaks of: their name, then a colon."""
-    spoken = set(re.findall(r"([^\s():]+):", text))
+    """Layers that the text speaks of: their name, then a colon, or in quotes."""
+    spoken = {*re.findall(r"([^\s():]+):", text), *re.findall(r"'([^']+)'", text)}
     for name in layers:
         if name in spoken:
             yield name

@@ -82,7 +82,7 @@ def test_digits_compile_for_every_gpu(digits_bundle, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("capabilities", [(), ("7.5",), ("12.0",)])
+@pytest.mark.parametrize("capabilities", [(), ("12.0",)])
 def test_digits_compile_twice_to_the_same_bytes(capabilities, digits_bundle, tmp_path):
     profiles = (Profile({"lanes": (1, 2, 8)}), STATIC)
     wanted = digits_job(digits_bundle, tmp_path / "e.engine", profiles, capabilities)

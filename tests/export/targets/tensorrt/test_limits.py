@@ -6,21 +6,23 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from denoisert.export.targets.tensorrt.compiler import RESERVE_BYTES, build
 from denoisert.export.targets.tensorrt.progress import PROFILES, Progress
 from denoisert.runtime.engines.profile import Profile
-from denoisert.runtime.errors import (
-    BundleError,
-    OutOfMemory,
-)
+from denoisert.runtime.errors import BuildError, BundleError, OutOfMemory
 from tests.export.targets.tensorrt.graphs import (
     DYNAMIC,
+    IMAGE,
+    NODE,
     STATIC,
     attention,
     job,
     relu,
+    saved,
     silent,
 )
 
@@ -107,7 +109,7 @@ from denoisert.export.targets.tensorrt.compiler import RESERVE_BYTES, build
 from denoisert.runtime.engines.profile import Profile
 from denoisert.runtime.engines.tensorrt.binding import RTX
 
-kind, limit, graph, out = sys.argv[1:]
+kind, limit, graph, out, *capabilities = sys.argv[1:]
 RTX.load()
 status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
 held = 1024 * int(status["VmData"].split()[0]) if kind == "RLIMIT_DATA" else 0
@@ -115,7 +117,8 @@ resource.setrlimit(getattr(resource, kind), (held + int(limit),) * 2)
 path = Path(graph)
 profiles = (Profile({"lanes": (1, 2, 4)}),)
 try:
-    build(EngineJob("denoiser", "tensorrt-rtx", path, path.parent, Path(out), profiles), print)
+    files = path, path.parent, Path(out)
+    build(EngineJob("denoiser", "tensorrt-rtx", *files, profiles, tuple(capabilities)), print)
 except Exception as error:
     print(type(error).__name__, error)
 """
@@ -126,8 +129,9 @@ def limited(kind, limit, wanted):
 
     Memory is counted from what the process holds once the library is loaded.
     """
+    files = str(wanted.graph), str(wanted.out)
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, kind, str(limit), str(wanted.graph), str(wanted.out)],
+        [sys.executable, "-c", LIMITED, kind, str(limit), *files, *wanted.capabilities],
         capture_output=True,
         text=True,
         check=False,
@@ -155,3 +159,13 @@ def test_a_disk_that_takes_no_more_leaves_no_engine(tmp_path):
     assert said.startswith(f"{BundleError.__name__} the engine of denoiser, ")
     assert "cannot be written to graph.engine" in said
     assert not wanted.out.exists()
+
+
+def test_what_a_gpu_cannot_compute_is_named_with_its_layer(tmp_path):
+    """In a process of its own: the library's next build after such a failure may differ."""
+    weight = numpy_helper.from_array(np.ones((8, 8), np.float32), "w")
+    node = NODE("MatMul", ["x", "w"], ["y"], name="wide_product")
+    graph = saved(tmp_path, [node], {"x": IMAGE}, {"y": IMAGE}, [weight])
+    said = limited("RLIMIT_CORE", 0, job(graph, capabilities=("7.5",)))
+    assert said.startswith(f"{BuildError.__name__} denoiser cannot be compiled")
+    assert re.search(r"at the layer wide_product\. Leave out the older .*FP32 GEMM", said)
