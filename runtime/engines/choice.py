@@ -212,28 +212,31 @@ def _built(bundle: Bundle, target: Target) -> str:
 def _passed(bundle: Bundle, taken: Target, device: str) -> dict[str, str]:
     """Why each other set of the bundle was not taken."""
     return {
-        key: _why_not(bundle, _on(target_of_key(key), device), device)
+        key: _why_not(bundle, target_of_key(key), device)
         for key in bundle.manifest.engines
         if key != engine_key(taken)
     }
 
 
-def _on(target: Target | None, device: str) -> Target | None:
-    """A target on the GPU that was asked for, if it runs on GPUs alone."""
-    if target is None or isinstance(target, OpenVino) or not is_cuda(device):
-        return target
-    return replace(target, device=device) if is_cuda(target.device) else target
-
-
 def _why_not(bundle: Bundle, target: Target | None, device: str) -> str:
     if target is None:
         return "this version of DenoiseRT does not know it"
-    against = _obstacle(bundle, target)
+    there = _on(target, device)
+    against = _obstacle(bundle, there)
+    if against and target.device == CPU and not _obstacle(bundle, target):
+        there, against = target, ""  # what a GPU's library lacks is no matter to a CPU's
     if against:
         return against
-    if is_cuda(target.device) != is_cuda(device):
-        return f"it runs on {place_of(target)}; ask for {spelled(target)}"
-    return f"it runs here, too; ask for {spelled(target)}"
+    if is_cuda(there.device) != is_cuda(device):
+        return f"it runs on {place_of(there)}; ask for {spelled(there)}"
+    return f"it runs here, too; ask for {spelled(there)}"
+
+
+def _on(target: Target, device: str) -> Target:
+    """A target on the GPU that was asked for, if it runs on GPUs."""
+    if isinstance(target, OpenVino) or target.dtype == INT8 or not is_cuda(device):
+        return target
+    return replace(target, device=device)
 
 
 def _nothing(bundle: Bundle, wanted: str | Target, against: Mapping[str, str]) -> str:

@@ -162,6 +162,21 @@ def test_engines_that_cannot_run_are_refused_before_they_are_read(
     assert choose(mine).target == OnnxRuntime()
 
 
+def test_onnx_runtime_is_offered_on_the_device_that_was_asked_for(bundle, monkeypatch):
+    mine = holding(bundle, "onnxruntime", "onnxruntime-int8", "tensorrt-rtx-float16")
+    here = {**EVERYTHING, "onnxruntime": None}
+    have(monkeypatch, {**here, "onnxruntime-gpu": "1.31.1"}, "8.9", "8.9")
+    assert choose(mine, "cuda:1").passed == {
+        "onnxruntime": 'it runs here, too; ask for OnnxRuntime(device="cuda:1")',
+        "onnxruntime-int8": 'it runs on the CPU; ask for OnnxRuntime(dtype="int8")',
+    }
+    have(monkeypatch, EVERYTHING, "8.9", "8.9")
+    found = choose(mine, "cuda:1").passed
+    assert found["onnxruntime"] == "it runs on the CPU; ask for OnnxRuntime()"
+    have(monkeypatch, here, "8.9")
+    assert "needs onnxruntime-gpu, not" in choose(mine, "cuda").passed["onnxruntime"]
+
+
 def test_a_set_that_this_version_does_not_know_is_said_so(bundle):
     chosen = choose(holding(bundle, "onnxruntime", "onnxruntime-float4"))
     assert chosen.passed == {"onnxruntime-float4": "this version of DenoiseRT does not know it"}
