@@ -67,10 +67,7 @@ class TensorRtBound:
             EngineError: the library failed; the message carries its log.
         """
         used, buffers = stream_of(stream, self._opened.device), self._call.buffers
-        if not buffers.fetch and not buffers.store:
-            self._launch(used)
-            return
-        with reported("running"), torch.cuda.stream(used):
+        with reported("running"), torch.cuda.stream(used):  # its device becomes the current one
             for action in buffers.fetch:
                 action()
             self._launch(used)

@@ -82,7 +82,8 @@ class Opened:
         self._memory: dict[tuple[int, Ports, int], Tensor] = {}
         self._runtime = self._library.Runtime(self.log.logger(self._library))
         self._engine: JustInTimeEngine | None = self._deserialise(plan)
-        self._kernels, self._making = self._configure(self._engine, cache)
+        with torch.cuda.device(device):
+            self._kernels, self._making = self._configure(self._engine, cache)
 
     def _deserialise(self, plan: Path) -> JustInTimeEngine:
         with mapped(plan) as content, torch.cuda.device(self.device):
@@ -143,7 +144,8 @@ class Opened:
         Raises:
             EngineError: the engine is closed, or the library makes none.
         """
-        found = self.engine.create_execution_context(self._making)
+        with torch.cuda.device(self.device):
+            found = self.engine.create_execution_context(self._making)
         if found is None:
             raise EngineError(
                 f"{self.binding.title} makes no context of {self._plan.name}: {self.log.text()}."
