@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from threading import Lock
 from typing import IO, Any, Final
@@ -40,6 +40,11 @@ class Built:
     seconds: float
     peak_bytes: int
     is_kept: bool = False
+
+    def __str__(self) -> str:
+        if self.is_kept:
+            return "built earlier, copied from the cache"
+        return f"{self.seconds:.1f} s, {self.peak_bytes / 2**30:.2f} GiB of memory at its peak"
 
 
 class EngineProcess:
@@ -114,21 +119,21 @@ class EngineProcess:
         return self._process
 
     def _listen(self, process: subprocess.Popen[str], step: Step) -> dict[str, Any]:
+        """The last news of a process; where whoever hears the steps fails, it is ended."""
+        with process, ExitStack() as failed:
+            failed.callback(self.stop)
+            told = self._hear(process, step)
+            failed.pop_all()
+        return told
+
+    def _hear(self, process: subprocess.Popen[str], step: Step) -> dict[str, Any]:
         """Send the job, pass steps on, and return the last news."""
         told: dict[str, Any] = {}
-        with process:
-            try:
-                if process.stdin is not None and process.stdout is not None:
-                    with suppress(BrokenPipeError):  # it died at once; its status says how
-                        process.stdin.write(self._asked())
-                        process.stdin.close()
-                    for line in process.stdout:
-                        told = _news(line) or told
-                        if "step" in told:
-                            step(*told["step"])
-            except BaseException:
-                self.stop()
-                raise
+        _send(process.stdin, self._asked())
+        for news in map(_news, process.stdout or ()):
+            if "step" in news:
+                step(*news["step"])
+            told = news or told
         return told
 
     def _asked(self) -> str:
@@ -179,6 +184,13 @@ def plain_job(job: EngineJob) -> dict[str, object]:
         "profiles": [asdict(profile) for profile in job.profiles],
         "capabilities": list(job.capabilities),
     }
+
+
+def _send(pipe: IO[str] | None, text: str) -> None:
+    if pipe is not None:
+        with suppress(BrokenPipeError):  # it died at once; its status says how
+            pipe.write(text)
+            pipe.close()
 
 
 def _news(line: str) -> dict[str, Any]:
