@@ -93,7 +93,12 @@ def run(arguments: argparse.Namespace) -> int:
     )
     with _Display(sys.stderr.isatty()) as display:
         compiled = compile_bundle(
-            arguments.model, arguments.out, card=card, options=options, progress=display.show
+            arguments.model,
+            arguments.out,
+            card=card,
+            options=options,
+            progress=display.show,
+            before=lambda need: print(need, file=sys.stderr),
         )
     for line in summarise(compiled):
         print(line)
@@ -111,6 +116,7 @@ def summarise(compiled: Compiled) -> list[str]:
         f"{entry.relative_error:.1e}"
         for entry in compiled.parity
     ]
+    lines += [f"engine {name}: {built}" for name, built in compiled.built.items()]
     lines += [each.text() for each in compiled.reports]
     return [*lines, *(f"note: {note}" for note in compiled.notes)]
 

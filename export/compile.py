@@ -6,6 +6,7 @@ The cache key is taken from bytes, so torch is imported only when something has 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from denoisert.export.advice import check_advice, check_card
 from denoisert.export.bundle import write_bundle
 from denoisert.export.demand import check_demand
 from denoisert.export.fingerprint import Fingerprint, add_compiler
-from denoisert.export.need import check_room, need_of
+from denoisert.export.need import Need, check_room, need_of
 from denoisert.export.options import Compiled, CompileOptions, Progress, Report
 from denoisert.export.room import Room
 from denoisert.export.sources.lone import refuse_lone
@@ -42,6 +43,7 @@ def compile_bundle(
     card: Card | None = None,
     options: CompileOptions | None = None,
     progress: Report | None = None,
+    before: Callable[[Need], None] | None = None,
 ) -> Compiled:
     """Compile a model into a bundle.
 
@@ -53,6 +55,7 @@ def compile_bundle(
         card: needed for an ONNX file and a torch module; replaces a folder's own.
         options: targets, by default ONNX Runtime; sizes, tile and LoRAs of a diffusers folder.
         progress: called when a phase begins and when all is done.
+        before: called with what it will take, before work starts; not where nothing is to be done.
 
     Returns:
         Where the bundle lies, its id, whether it was there already, times and parity figures.
@@ -70,13 +73,15 @@ def compile_bundle(
     source = find_source(model, card, chosen)
     check_advice(source.card)
     check_demand(source.card, chosen)
-    need, place = need_of(source.parts), Path(out)
+    need, place = need_of(source.parts, chosen.targets), Path(out)
     if not (place / NAME).is_file():  # else it may be there already, and nothing is needed
         check_room(need, Room.beside(place))
     task = _Task(source, chosen, progress)
 
     def fill(draft: Draft) -> Contents:
         check_room(need, Room.beside(place))
+        if before is not None:
+            before(need)
         return task.fill(draft)
 
     manifest = write_bundle(out, task.key(), fill, needed_bytes=need.disk_bytes)
@@ -169,7 +174,7 @@ class _Task:
             return Compiled(out, bundle_id, True, {}, (), ())
         build = self.build()
         build.finish()
-        told = build.phases_ms, build.parity, build.notes, build.reports
+        told = build.phases_ms, build.parity, build.notes, build.reports, build.built
         return Compiled(out, bundle_id, False, *told)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from denoisert.export.bundle import Draft
+from denoisert.export.cost import engine_need
 from denoisert.export.graph.store import store_graph
 from denoisert.export.options import CompileOptions
 from denoisert.export.parity import Parity, Trial, measure
@@ -162,7 +163,9 @@ class Engines:
         text = ir.to_proto(form.model).SerializeToString(deterministic=True)
         job = self._job(target, name, text, graph)
         digest = engine_digest(job, text, version_of(target) or "", form.weights)
-        built = self._crew.submit(job, digest, self._need(form.weights))
+        size = sum((self._draft.folder / path).stat().st_size for path in graph.weights)
+        need = engine_need(name, size, target).memory_bytes
+        built = self._crew.submit(job, digest, need)
         entry = replace(
             graph,
             path=job.out.relative_to(self._draft.folder).as_posix(),
@@ -181,9 +184,6 @@ class Engines:
         profiles = profiles_of(self._card, name, graph.inputs, settings)
         root, capabilities = self._draft.folder, settings.capabilities
         return EngineJob(name, target.name, place, root, out, profiles, capabilities)
-
-    def _need(self, weights: tuple[str, ...]) -> int:
-        return 4 * sum((self._draft.folder / path).stat().st_size for path in weights)
 
     def _try(self, key: str, name: str, entry: GraphEntry, trials: tuple[Trial, ...]) -> None:
         calls = [(trial.inputs, trial.sizes) for trial in trials]

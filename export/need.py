@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from denoisert.export.cost import EngineNeed, engine_needs
 from denoisert.export.room import Room
+from denoisert.runtime.engines.target import HALF, EngineTarget
 from denoisert.runtime.errors import BundleError, OutOfMemory
 
 LIBRARIES_BYTES: Final = 3 * 2**29
@@ -56,24 +58,50 @@ class Need:
 
     Args:
         memory_bytes: at its largest part; parts come one after the other.
-        disk_bytes: the new bundle, beside an old one.
+        disk_bytes: the new bundle, beside an old one, and what its compilers read meanwhile.
         part: the largest part.
+        engines: what each compiler of an engine takes, in a process of its own.
     """
 
     memory_bytes: int
     disk_bytes: int
     part: str
+    engines: tuple[EngineNeed, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Of the processor, for the engines; reading, tracing and comparing come on top."""
+        return sum(engine.seconds for engine in self.engines)
+
+    def __str__(self) -> str:
+        lines = [
+            f"needs about {_gib(self.memory_bytes)} of memory, for {self.part}, and "
+            f"{_gib(self.disk_bytes)} of disk"
+        ]
+        lines += [
+            f"  {each.name}: {_gib(each.memory_bytes)} of memory, {_gib(each.disk_bytes)} on disk, "
+            f"{each.seconds:.0f} s"
+            for each in self.engines
+            if each.memory_bytes
+        ]
+        return "\n".join(lines)
 
 
-def need_of(parts: Sequence[Part]) -> Need:
+def need_of(parts: Sequence[Part], targets: Sequence[EngineTarget] = ()) -> Need:
     """What a model of these parts takes.
 
     Args:
         parts: at least one.
+        targets: to compile for; without one it is the graphs alone.
     """
-    largest = max(parts, key=lambda part: part.peak_bytes)
+    engines = engine_needs({part.name: part.weight_bytes for part in parts}, targets)
+    peaks = {part.name: part.peak_bytes for part in parts}
+    peaks |= {engine.name: engine.memory_bytes for engine in engines}
+    largest = max(peaks, key=lambda name: peaks[name])
     weights = sum(part.weight_bytes for part in parts)
-    return Need(LIBRARIES_BYTES + largest.peak_bytes, weights + SPARE_BYTES, largest.name)
+    halves = weights // 2 if any(target.dtype in HALF for target in targets) else 0
+    disk = weights + halves + sum(engine.disk_bytes for engine in engines) + SPARE_BYTES
+    return Need(LIBRARIES_BYTES + peaks[largest], disk, largest, engines)
 
 
 def check_room(need: Need, room: Room) -> None:

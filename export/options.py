@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -18,6 +18,7 @@ from denoisert.runtime.errors import InvalidInput
 if TYPE_CHECKING:
     from denoisert.export.parity import Parity
     from denoisert.export.precision.report import PrecisionReport
+    from denoisert.export.targets.process import Built
 
 STEP_PX: Final = 64
 """Distance of the sizes that a range stands for."""
@@ -180,6 +181,7 @@ class Compiled:
         parity: figures of the graph and of every target; empty when cached.
         notes: what the user should know, one sentence each.
         reports: of half types, where `examined` asked for them.
+        built: component and target -> what its compiler took.
     """
 
     path: Path
@@ -189,6 +191,7 @@ class Compiled:
     parity: tuple[Parity, ...]
     notes: tuple[str, ...]
     reports: tuple[PrecisionReport, ...] = ()
+    built: Mapping[str, Built] = field(default_factory=dict)
 
 
 Report = Callable[[Progress], None]
