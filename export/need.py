@@ -80,7 +80,7 @@ class Need:
         ]
         lines += [
             f"  {each.name}: {_gib(each.memory_bytes)} of memory, {_gib(each.disk_bytes)} on disk, "
-            f"{each.seconds:.0f} s"
+            f"{each.seconds:.0f} s of the processor"
             for each in self.engines
             if each.memory_bytes
         ]

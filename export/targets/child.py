@@ -17,7 +17,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
-from time import perf_counter
+from time import process_time
 from typing import IO, Final
 
 from denoisert.export.targets.job import EngineJob, Report
@@ -45,7 +45,6 @@ def main() -> int:
     limit = _limit(asked["memory_bytes"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     job = read_job(asked["job"])
-    start = perf_counter()
     try:
         _build(job, asked["compiler"], lambda *step: _tell(news, step=step))
     except DenoiseRTError as error:
@@ -58,7 +57,7 @@ def main() -> int:
         return _fail(news, _unwritten(job, error))
     except KeyboardInterrupt:
         return 130
-    _tell(news, built={"seconds": perf_counter() - start, "peak_bytes": peak_bytes()})
+    _tell(news, built={"seconds": process_time(), "peak_bytes": peak_bytes()})
     return 0
 
 
