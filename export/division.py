@@ -81,12 +81,15 @@ class Division:
         """
         first, second = [], []
         for trial in trials:
-            told = self.told(trial.inputs)
-            made = conditioner(told)
-            first.append(Trial(told, made))
-            second.append(Trial(self.fed(trial.inputs, made), trial.expected))
-        halves = self._conditioner, self._denoiser(conditioner)
-        return (halves[0], tuple(first)), (halves[1], tuple(second))
+            asked = self.told(trial.inputs)
+            answer = conditioner(asked)
+            first.append(Trial(asked, answer))
+            second.append(Trial(self.fed(trial.inputs, answer), trial.expected))
+        told, fed = (read_ports(graph.graph.inputs) for graph in self.graphs.values())
+        made = read_ports(self.hoisted.conditioner.graph.outputs)
+        signature = conditioner_signature(self.whole, told, made)
+        rest = fed_signature(self.whole, fed, told, conditioner)
+        return (signature, tuple(first)), (rest, tuple(second))
 
     def told(self, inputs: Arrays) -> Arrays:
         """Those inputs of the whole that the first half takes."""
@@ -96,19 +99,33 @@ class Division:
         """What the second half takes, of inputs of the whole and what the first half gave."""
         return _of({**inputs, **made}, read_ports(self.hoisted.denoiser.graph.inputs))
 
-    @property
-    def _conditioner(self) -> Signature:
-        """Conditions in, the denoiser's inputs out."""
-        graph = self.hoisted.conditioner.graph
-        inputs, outputs = read_ports(graph.inputs), read_ports(graph.outputs)
-        draw = partial(_draw_told, self.whole, inputs)
-        return Signature(CONDITIONER, inputs, outputs, draw, lanes=self.whole.lanes)
 
-    def _denoiser(self, conditioner: Evaluate) -> Signature:
-        """What the loop feeds and reads."""
-        inputs = read_ports(self.hoisted.denoiser.graph.inputs)
-        draw = partial(_draw_fed, self, conditioner)
-        return replace(self.whole, inputs=inputs, draw=draw)
+def conditioner_signature(
+    whole: Signature, inputs: tuple[Port, ...], outputs: tuple[Port, ...]
+) -> Signature:
+    """The first half: conditions in, inputs of the denoiser out.
+
+    Args:
+        whole: of both together, by the card.
+        inputs: of the graph.
+        outputs: of the graph.
+    """
+    draw = partial(_draw_told, whole, inputs)
+    return Signature(CONDITIONER, inputs, outputs, draw, lanes=whole.lanes)
+
+
+def fed_signature(
+    whole: Signature, inputs: tuple[Port, ...], told: tuple[Port, ...], conditioner: Evaluate
+) -> Signature:
+    """The second half: what the loop feeds and reads.
+
+    Args:
+        whole: of both together, by the card.
+        inputs: of the graph.
+        told: inputs of the first half.
+        conditioner: runs the first half.
+    """
+    return replace(whole, inputs=inputs, draw=_Fed(whole, inputs, told, conditioner))
 
 
 def _of(arrays: Arrays, ports: tuple[Port, ...]) -> Arrays:
@@ -126,15 +143,19 @@ def _draw_told(
     return _of(whole.draw(lanes, generator, sizes or whole.sizes[0]), ports)
 
 
-def _draw_fed(
-    division: Division,
-    conditioner: Evaluate,
-    lanes: int,
-    generator: np.random.Generator,
-    sizes: Sizes = ONE_SIZE,
-) -> Arrays:
-    """What comes from the first half is the same at every draw: that half is asked about it."""
-    whole = division.whole
-    drawn = whole.draw(lanes, generator, sizes)
-    told = whole.draw(lanes, np.random.default_rng(0), sizes)
-    return division.fed(drawn, conditioner(division.told(told)))
+@dataclass(frozen=True, slots=True)
+class _Fed:
+    """Draws what the second half takes; see `fed_signature`."""
+
+    whole: Signature
+    inputs: tuple[Port, ...]
+    told: tuple[Port, ...]
+    conditioner: Evaluate
+
+    def __call__(
+        self, lanes: int, generator: np.random.Generator, sizes: Sizes = ONE_SIZE
+    ) -> Arrays:
+        """What comes from the first half is the same at every draw: that half is asked about it."""
+        drawn = self.whole.draw(lanes, generator, sizes)
+        conditions = self.whole.draw(lanes, np.random.default_rng(0), sizes)
+        return _of({**drawn, **self.conditioner(_of(conditions, self.told))}, self.inputs)

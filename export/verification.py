@@ -15,7 +15,7 @@ from denoisert.export.batches import LANES, Company, Spread, companies, largest_
 from denoisert.export.graph.signature import FEW, Signature
 from denoisert.export.parity import BOUNDS, relative_error
 from denoisert.export.random_inputs import Arrays, fit_inputs
-from denoisert.export.sources.promises import promised_signature
+from denoisert.export.sources.promises import components_of, promised_signature
 from denoisert.export.targets.answers import answers
 from denoisert.export.targets.session import open_graph
 from denoisert.runtime.bundle.manifest import GraphEntry
@@ -85,7 +85,7 @@ def check(bundle: Bundle, say: Say) -> bool:
         InvalidInput: a graph has a value that is not finite.
     """
     is_within = True
-    for component in bundle.card.components:
+    for component in components_of(bundle):
         asked = tuple(_ask_oracle(bundle, component))
         for key in bundle.manifest.engines:
             is_within &= _check_engine(bundle, component, key, asked, say)

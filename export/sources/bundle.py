@@ -13,7 +13,7 @@ import onnx
 import onnx_ir as ir
 
 from denoisert.export.need import Part
-from denoisert.export.sources.promises import promised_signature
+from denoisert.export.sources.promises import components_of, promised_signature
 from denoisert.export.sources.source import Component, Loaded
 from denoisert.export.targets.session import open_graph
 from denoisert.runtime.bundle.card import Card
@@ -69,7 +69,7 @@ class BundleFolder:
         return Loaded(self.card, self._components(), files)
 
     def _components(self) -> Iterator[Component]:
-        for name in self.card.components:
+        for name in components_of(self._bundle):
             yield self._component(name, self._bundle.manifest.graphs[name])
 
     def _component(self, name: str, entry: GraphEntry) -> Component:

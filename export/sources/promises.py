@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tokenizers import Tokenizer
 
+from denoisert.export.division import conditioner_signature, fed_signature
 from denoisert.export.graph.signature import (
     DECODER,
     DENOISER,
@@ -14,8 +15,10 @@ from denoisert.export.graph.signature import (
     encoder_signature,
     text_signature,
 )
+from denoisert.export.targets.session import open_graph
 from denoisert.runtime.bundle.condition import TextEncoder
 from denoisert.runtime.bundle.open import Bundle
+from denoisert.runtime.conditioner import CONDITIONER
 
 
 def promised_signature(bundle: Bundle, component: str) -> Signature:
@@ -23,10 +26,10 @@ def promised_signature(bundle: Bundle, component: str) -> Signature:
 
     Args:
         bundle: the opened bundle.
-        component: one of its card's.
+        component: one of its card's, or the conditioner.
 
     Raises:
-        Tampered: a tokenizer differs from the manifest.
+        Tampered: a tokenizer or the conditioner differs from the manifest.
     """
     card = bundle.card
     makers = {
@@ -34,10 +37,31 @@ def promised_signature(bundle: Bundle, component: str) -> Signature:
         DECODER: decoder_signature,
         ENCODER: encoder_signature,
     }
+    if component in (CONDITIONER, DENOISER) and CONDITIONER in bundle.manifest.graphs:
+        return _half(bundle, component)
     if component in makers:
         return makers[component](card)
     text = next(text for text in card.texts if text.name == component)
     return text_signature(card, text, _vocabulary(bundle, text))
+
+
+def components_of(bundle: Bundle) -> tuple[str, ...]:
+    """Names of a bundle's graphs in the order of its card; a conditioner comes first."""
+    extra = (CONDITIONER,) if CONDITIONER in bundle.manifest.graphs else ()
+    return (*extra, *bundle.card.components)
+
+
+def _half(bundle: Bundle, component: str) -> Signature:
+    """Of a denoiser that is divided."""
+    whole, graphs = denoiser_signature(bundle.card), bundle.manifest.graphs
+    first = graphs[CONDITIONER]
+    if component == CONDITIONER:
+        return conditioner_signature(whole, first.inputs, first.outputs)
+    for path in first.weights:
+        bundle.verified(path)
+    text = bundle.verified(first.path).read_bytes()
+    evaluate = open_graph(text, bundle.root, first.path)
+    return fed_signature(whole, graphs[DENOISER].inputs, first.inputs, evaluate)
 
 
 def _vocabulary(bundle: Bundle, text: TextEncoder) -> int:
