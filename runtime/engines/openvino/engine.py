@@ -21,14 +21,8 @@ from denoisert.runtime.engines.engine import (
 )
 from denoisert.runtime.engines.openvino.failures import FAILURES, words
 from denoisert.runtime.engines.openvino.forms import Forms, settings
+from denoisert.runtime.engines.openvino.pieces import divide, fitting
 from denoisert.runtime.errors import BuildError, DenoiseRTError, EngineError
-
-STATIC_BYTES: Final = 32 * 2**20
-"""Up to this size of its weights a graph is compiled once for each number of lanes.
-
-The fixed form of a small network takes a fifth to a third less time than the open one, that of one
-with 50 MB of weights a twentieth to a tenth; and it holds 1.5 to 4 times its weights once more.
-"""
 
 DTYPES: Final = {
     "f32": "float32",
@@ -42,13 +36,15 @@ DTYPES: Final = {
 
 
 class OpenVinoBound:
-    """One infer request on fixed buffers."""
+    """Infer requests on fixed buffers, one after the other."""
 
     is_capturable = False
 
-    def __init__(self, request: openvino.InferRequest, buffers: Mapping[str, Buffer]) -> None:
-        self._request = request
-        self._buffers = buffers  # the request knows their addresses only
+    def __init__(
+        self, requests: tuple[openvino.InferRequest, ...], buffers: Mapping[str, Buffer]
+    ) -> None:
+        self._requests = requests
+        self._buffers = buffers  # requests know their addresses only
 
     def run(self, stream: object | None = None) -> None:
         """Read the input buffers, write the output buffers; a CPU has no stream.
@@ -57,7 +53,8 @@ class OpenVinoBound:
             EngineError: OpenVINO failed; the message carries its own.
         """
         try:
-            self._request.infer(share_outputs=True)
+            for request in self._requests:
+                request.infer(share_outputs=True)
         except FAILURES as error:
             raise EngineError(f"OpenVINO failed while running: {words(error)}") from error
 
@@ -76,7 +73,9 @@ class OpenVinoEngine:
         hint: dtype that float32 operators may be computed in; "float32" keeps what is written.
         group: numbers of an activation that share a scale where OpenVINO quantises it by itself
             before a product with int8 weights; 0 keeps activations as they are.
-        static_bytes: up to this size of its .bin, every number of lanes has a form of its own.
+        lanes: numbers of lanes that the graph is compiled for when they are first bound, others
+            being several calls, see `divide`; none for one form that takes any; None decides by the
+            size of the weights, see `fitting`.
 
     Raises:
         BuildError: OpenVINO refuses the graph, or its ports are not those of the manifest.
@@ -92,15 +91,16 @@ class OpenVinoEngine:
         cache: Path | None = None,
         hint: str = "float32",
         group: int = 0,
-        static_bytes: int = STATIC_BYTES,
+        lanes: tuple[int, ...] | None = None,
     ) -> None:
         self.inputs, self.outputs = entry.inputs, entry.outputs
         self.buckets = lane_buckets(self.outputs, LARGEST_BUCKET)
         self._blobs = Blobs(cache)
         try:
             self._forms = Forms(graph, settings(threads, hint, group), self._blobs)
-            self._is_static = graph.with_suffix(".bin").stat().st_size <= static_bytes
-            found = self._forms.model if self._is_static else self._forms.at({})
+            size = graph.with_suffix(".bin").stat().st_size
+            self._lanes = fitting(size) if lanes is None else lanes
+            found = self._forms.model if self._lanes else self._forms.at({})
         except DenoiseRTError:
             raise
         except (*FAILURES, OSError) as error:
@@ -131,17 +131,27 @@ class OpenVinoEngine:
         ports = (*self.inputs, *self.outputs)
         for port in ports:
             check_buffer(port, bucket, buffers)
-        shapes = {port.name: port.shape(bucket) for port in self.inputs} if self._is_static else {}
+        pieces = divide(bucket, self._lanes) if len(self.buckets) > 1 else ((0, bucket),)
         try:
-            request = self._forms.at(shapes).create_infer_request()
-            for port in ports:
-                tensor = openvino.Tensor(buffers[port.name], shared_memory=True)
-                request.set_tensor(port.name, tensor)
+            requests = tuple(self._request(*piece, buffers) for piece in pieces)
         except DenoiseRTError:
             raise
         except FAILURES as error:
             raise BuildError(f"OpenVINO cannot bind {bucket} lanes: {words(error)}") from error
-        return OpenVinoBound(request, {port.name: buffers[port.name] for port in ports})
+        return OpenVinoBound(requests, {port.name: buffers[port.name] for port in ports})
+
+    def _request(
+        self, first: int, lanes: int, buffers: Mapping[str, Buffer]
+    ) -> openvino.InferRequest:
+        """A call on some of the lanes of the buffers."""
+        shapes = {port.name: port.shape(lanes) for port in self.inputs} if self._lanes else {}
+        request = self._forms.at(shapes).create_infer_request()
+        for port in (*self.inputs, *self.outputs):
+            array = buffers[port.name]
+            if port.dims and isinstance(port.dims[0], str):
+                array = array[first : first + lanes]
+            request.set_tensor(port.name, openvino.Tensor(array, shared_memory=True))
+        return request
 
     def at(self, sizes: Mapping[str, int]) -> OpenVinoEngine:
         """The same graph with the sizes of named axes fixed; see `Engine.at`."""

@@ -14,12 +14,12 @@ from denoisert.runtime.bundle.manifest import GraphEntry
 from denoisert.runtime.engines.engine import LARGEST_BUCKET, Port
 from denoisert.runtime.engines.openvino.failures import words
 from denoisert.runtime.engines.openvino.forms import settings
+from denoisert.runtime.engines.openvino.pieces import EVERY, OPEN, POWERS
 from denoisert.runtime.errors import BuildError, EngineError, OutOfProfile
 from tests.runtime.engines.openvino_graphs import Converted, convert, drawn
 from tests.runtime.networks import perceptron
 
-OPEN, FIXED = 0, 2**40
-FORMS = pytest.mark.parametrize("static_bytes", [OPEN, FIXED])
+FORMS = pytest.mark.parametrize("lanes_of_a_call", [OPEN, POWERS, EVERY])
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,8 @@ def test_a_fixed_batch_is_the_only_bucket(tmp_path):
 
 @FORMS
 @pytest.mark.parametrize("lanes", [1, 2, 7, 16])
-def test_a_bound_call_reads_and_writes_its_buffers(lanes, static_bytes, toy):
-    engine, network = toy.engine(static_bytes=static_bytes), perceptron()
+def test_a_bound_call_reads_and_writes_its_buffers(lanes, lanes_of_a_call, toy):
+    engine, network = toy.engine(lanes=lanes_of_a_call), perceptron()
     buffers = drawn(engine, lanes)
     bound = engine.bind(lanes, buffers)
     assert not bound.is_capturable
@@ -84,8 +84,8 @@ def test_a_bound_call_reads_and_writes_its_buffers(lanes, static_bytes, toy):
 
 
 @FORMS
-def test_calls_on_slices_of_one_buffer_leave_the_rest_alone(static_bytes, toy):
-    engine = toy.engine(static_bytes=static_bytes)
+def test_calls_on_slices_of_one_buffer_leave_the_rest_alone(lanes_of_a_call, toy):
+    engine = toy.engine(lanes=lanes_of_a_call)
     whole = drawn(engine, 9)
     whole["out_latent"].fill(7.0)
     engine.bind(4, {name: values[3:7] for name, values in whole.items()}).run()
@@ -106,9 +106,9 @@ def test_a_scalar_time_is_one_number(tmp_path):
 
 
 @FORMS
-def test_named_axes_are_fixed_by_size(static_bytes, tmp_path):
+def test_named_axes_are_fixed_by_size(lanes_of_a_call, tmp_path):
     dims = ("lanes", 2, "height", "width")
-    engine = saved(tmp_path, "Neg", x=dims, y=dims).engine(static_bytes=static_bytes)
+    engine = saved(tmp_path, "Neg", x=dims, y=dims).engine(lanes=lanes_of_a_call)
     with pytest.raises(OutOfProfile, match=r"Fix height, width by `Engine\.at`"):
         engine.bind(1, {})
     for height, width in ((4, 6), (8, 8), (4, 6)):
@@ -148,7 +148,7 @@ def test_lane_counts_beyond_the_buckets_are_refused(bucket, toy):
 
 
 def test_a_closed_engine_binds_nothing_and_frees_its_graph(toy):
-    engine = toy.engine(static_bytes=OPEN)
+    engine = toy.engine(lanes=OPEN)
     bound = engine.bind(1, drawn(engine, 1))
     graph = weakref.ref(engine._forms.at({}))
     engine.close()
@@ -162,12 +162,12 @@ def test_a_closed_engine_binds_nothing_and_frees_its_graph(toy):
 
 
 @FORMS
-def test_a_file_that_is_no_graph_is_refused(static_bytes, toy, tmp_path):
+def test_a_file_that_is_no_graph_is_refused(lanes_of_a_call, toy, tmp_path):
     path = tmp_path / "graph.xml"
     path.write_text("<net>")
     path.with_suffix(".bin").write_bytes(b"")
     with pytest.raises(BuildError, match=r"OpenVINO refuses graph\.xml: "):
-        Converted(toy.onnx, toy.root, path, toy.entry).engine(static_bytes=static_bytes)
+        Converted(toy.onnx, toy.root, path, toy.entry).engine(lanes=lanes_of_a_call)
 
 
 def test_weights_that_are_missing_are_refused(toy, tmp_path):
@@ -186,10 +186,10 @@ def test_weights_that_are_missing_are_refused(toy, tmp_path):
         Port("latent", "float32", ("lanes", 60)),
     ],
 )
-def test_ports_other_than_those_of_the_manifest_are_refused(port, static_bytes, toy):
+def test_ports_other_than_those_of_the_manifest_are_refused(port, lanes_of_a_call, toy):
     entry = GraphEntry("engine.xml", (), (port,), toy.entry.outputs)
     with pytest.raises(BuildError, match=rf"port '{port.name}', {port.dtype} .* Compile the model"):
-        Converted(toy.onnx, toy.root, toy.xml, entry).engine(static_bytes=static_bytes)
+        Converted(toy.onnx, toy.root, toy.xml, entry).engine(lanes=lanes_of_a_call)
 
 
 def test_a_failure_while_running_carries_the_engines_own_words(toy, monkeypatch):
@@ -207,10 +207,10 @@ def test_a_failure_while_running_carries_the_engines_own_words(toy, monkeypatch)
     assert np.isfinite(buffers["out_latent"]).all()
 
 
-@FORMS
-def test_shapes_that_a_graph_cannot_have_are_refused_when_they_are_bound(static_bytes, tmp_path):
+@pytest.mark.parametrize("lanes_of_a_call", [POWERS, EVERY])
+def test_shapes_that_a_graph_cannot_have_are_refused_when_they_are_bound(lanes_of_a_call, tmp_path):
     ports = {"a": ("lanes", "n"), "b": ("lanes", "m"), "sum": ("lanes", "n")}
-    engine = saved(tmp_path, "Add", **ports).engine(static_bytes=static_bytes)
+    engine = saved(tmp_path, "Add", **ports).engine(lanes=lanes_of_a_call)
     wrong, right = engine.at({"n": 3, "m": 4}), engine.at({"n": 3, "m": 3})
     with pytest.raises(BuildError, match=r"OpenVINO cannot bind 2 lanes: .*inconsistent"):
         wrong.bind(2, drawn(wrong, 2))
@@ -227,7 +227,7 @@ def test_words_have_no_lines_of_foreign_source():
 def test_every_setting_that_changes_numbers_is_given(toy):
     """Unset, the hint of a CPU with bfloat16 is bfloat16."""
     assert settings(3, "float32", 0)["INFERENCE_PRECISION_HINT"] == "f32"
-    compiled = toy.engine(static_bytes=OPEN, threads=1)._forms.at({})
+    compiled = toy.engine(lanes=OPEN, threads=1)._forms.at({})
     assert compiled.get_property("INFERENCE_PRECISION_HINT") == openvino.Type.f32
     assert compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE") == 0
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1

@@ -9,11 +9,11 @@ import numpy as np
 import openvino
 import pytest
 
+from denoisert.runtime.engines.openvino.pieces import EVERY, OPEN
 from tests.runtime.engines.openvino_graphs import Converted, answer, convert, difference, drawn
 from tests.runtime.networks import perceptron
 
-OPEN, FIXED = 0, 2**40
-FORMS = pytest.mark.parametrize("static_bytes", [OPEN, FIXED])
+FORMS = pytest.mark.parametrize("lanes_of_a_call", [OPEN, EVERY])
 HALF_ERROR = 2.0**-8 * 4  # a rounding of bfloat16, and room for those of a few layers
 
 
@@ -31,8 +31,8 @@ def digits(request, digits_bundle, tmp_path_factory) -> Converted:
 
 
 @FORMS
-def test_digits_equal_the_oracle_within_their_types(static_bytes, digits):
-    engine, oracle = digits.engine(static_bytes=static_bytes), digits.oracle()
+def test_digits_equal_the_oracle_within_their_types(lanes_of_a_call, digits):
+    engine, oracle = digits.engine(lanes=lanes_of_a_call), digits.oracle()
     buffers = drawn(engine, 3, seed=5)
     error = difference(answer(engine, 3, buffers), answer(oracle, 3, buffers))
     if digits.entry.dtype == "float32":
@@ -42,19 +42,27 @@ def test_digits_equal_the_oracle_within_their_types(static_bytes, digits):
 
 
 @FORMS
-def test_lanes_do_not_depend_on_their_neighbours(static_bytes, digits):
-    """A lane's bits are the same alone, among 2, 3, 8 and 16, beside others, and elsewhere."""
-    engine = digits.engine(static_bytes=static_bytes)
+def test_lanes_do_not_depend_on_their_neighbours(lanes_of_a_call, digits):
+    """A lane's bits are the same alone, among 2, 8 and 16, beside others, and elsewhere."""
+    engine = digits.engine(lanes=lanes_of_a_call)
     buffers = drawn(engine, 16, seed=7)
     (name,) = (port.name for port in engine.outputs)
     whole = answer(engine, 16, buffers)[name]
-    for lanes in (1, 2, 3, 8):
+    for lanes in (1, 2, 8):
         assert np.array_equal(answer(engine, lanes, buffers)[name], whole[-lanes:])
     turned = {key: np.roll(values, 5, axis=0) for key, values in buffers.items()}
     assert np.array_equal(answer(engine, 16, turned)[name], np.roll(whole, 5, axis=0))
     assert np.array_equal(answer(engine, 16, buffers)[name], whole)
 
 
+def test_calls_of_any_fixed_size_give_the_same_bits(digits):
+    buffers = drawn(digits.engine(), 7, seed=9)
+    answers = [answer(digits.engine(lanes=lanes), 7, buffers) for lanes in (EVERY, (1, 5))]
+    for found in answers[1:]:
+        assert all(np.array_equal(found[name], answers[0][name]) for name in found)
+
+
+@pytest.mark.parametrize("digits", ["float32"], indirect=True)
 def test_a_hint_narrows_a_graph_that_is_written_in_float32(digits):
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("needs a CPU that computes in bfloat16")
@@ -65,8 +73,8 @@ def test_a_hint_narrows_a_graph_that_is_written_in_float32(digits):
 
 
 @FORMS
-def test_running_allocates_nothing_that_stays(static_bytes, toy):
-    engine = toy.engine(static_bytes=static_bytes)
+def test_running_allocates_nothing_that_stays(lanes_of_a_call, toy):
+    engine = toy.engine(lanes=lanes_of_a_call)
     bound = engine.bind(2, drawn(engine, 2))
     tracemalloc.start()
     for _ in range(100):
