@@ -1,14 +1,16 @@
 """Engines by content: one that was built before, from the same graph in the same way, is copied.
 
 The key is a SHA-256 over everything that an engine depends on; the cache may be deleted at any
-time. Files are compared with their own digests before they are taken. Whatever is wrong with the
-cache, a full disk or a folder that nobody may write, an engine is built again and not kept.
+time. Files are compared with their own digests before they are taken, and only if nobody else can
+have written them, for the bundle vouches for its engines. Whatever else is wrong with the cache, a
+full disk or a folder that nobody may write, an engine is built again and not kept.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,10 +24,15 @@ from denoisert.export.bundle.lock import lock
 from denoisert.export.fingerprint import Fingerprint
 from denoisert.export.targets.job import EngineJob
 from denoisert.runtime.bundle.typed import decode
+from denoisert.runtime.bundle.verify import check_access, check_regular
+from denoisert.runtime.errors import Tampered
 
 FOLDER: Final = "built"
 RECORD: Final = "record.json"
 STEM: Final = "engine"
+ENGINES: Final = "engines"
+"""What a bundle calls the folder whose files only their owner may write."""
+
 DRAFT: Final = ".draft"
 LOCK_TIMEOUT_S: Final = 600.0
 
@@ -63,11 +70,20 @@ class EngineStore:
 
         Returns:
             What it took to build; None where it is not kept, or damaged.
+
+        Raises:
+            Tampered: somebody else could have written it, or a file of it is a link.
         """
         try:
+            self._check(key)
             text = (self._folder / key / RECORD).read_text(encoding="utf-8")
             record: Record = decode(Record, json.loads(text), RECORD, {})
             self._copy(key, job, record.files)
+        except Tampered as error:
+            raise Tampered(
+                f"in the cache {self._folder.parent}: {error} What is kept is built again where it "
+                "is missing, so it can be deleted."
+            ) from error
         except (OSError, ValueError):
             for path in outputs(job):
                 path.unlink()
@@ -85,6 +101,20 @@ class EngineStore:
                 for leftover in self._folder.glob(f"*{DRAFT}"):
                     shutil.rmtree(leftover, ignore_errors=True)
                 self._write(key, job, seconds, peak_bytes)
+
+    def _check(self, key: str) -> None:
+        """Refuse what somebody else may write.
+
+        Raises:
+            Tampered: see `take`.
+            OSError: it is not there.
+        """
+        place = self._folder / key
+        files = tuple(place.iterdir())
+        for path in (self._folder, place, *files):
+            check_access(f"{ENGINES}/{path.name}", os.lstat(path))
+        for path in files:
+            check_regular(path.name, os.lstat(path))
 
     def _copy(self, key: str, job: EngineJob, files: Mapping[str, str]) -> None:
         """Every file to beside the engine.
@@ -104,7 +134,7 @@ class EngineStore:
     def _write(self, key: str, job: EngineJob, seconds: float, peak_bytes: int) -> None:
         draft, place = self._folder / f"{key}{DRAFT}", self._folder / key
         try:
-            draft.mkdir()
+            draft.mkdir(mode=0o700)
             files = {}
             for path in outputs(job):
                 name = STEM + path.name.removeprefix(job.out.stem)
@@ -112,6 +142,8 @@ class EngineStore:
                 files[name] = digest(path)
             record = asdict(Record(seconds, peak_bytes, files))
             (draft / RECORD).write_text(json.dumps(record), encoding="utf-8")
+            for path in draft.iterdir():
+                path.chmod(0o600)
             shutil.rmtree(place, ignore_errors=True)
             draft.rename(place)
         finally:

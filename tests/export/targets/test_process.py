@@ -145,6 +145,16 @@ def test_the_memory_of_a_compiler_is_bounded(job_of: JobOf, tmp_path: Path) -> N
         build(job_of, "allocate 2000", 512 * MIB)
 
 
+def test_a_bound_is_never_above_that_of_the_system() -> None:
+    code = (
+        "import resource; from denoisert.export.targets.child import _limit; "
+        "resource.setrlimit(resource.RLIMIT_DATA, (2**29, 2**29)); print(_limit(2**40))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(2**29)
+
+
 @pytest.mark.parametrize(("action", "limit"), [("abort", 512 * MIB), ("write", MIB)])
 def test_a_crash_under_a_bound_says_memory(job_of: JobOf, action: str, limit: int) -> None:
     """A library that aborts where it gets none, and a bound that Python itself cannot live in."""

@@ -18,6 +18,7 @@ from denoisert.export.targets import store as module
 from denoisert.export.targets.job import EngineJob
 from denoisert.export.targets.store import EngineStore, engine_digest, outputs
 from denoisert.runtime.engines.profile import Profile
+from denoisert.runtime.errors import Tampered
 from tests.export.targets.disks import largest_file
 
 KEY, OTHER = "a" * 64, "b" * 64
@@ -166,6 +167,46 @@ def test_a_cache_that_cannot_be_made_is_none(tmp_path: Path, built: EngineJob) -
     store.keep(KEY, built, 1.0, 1)
     assert store.take(KEY, job_at(tmp_path / "new")) is None
     assert (tmp_path / "cache").read_bytes() == b"a file in the way"
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "words"),
+    [
+        (".", 0o777, "writable by everybody"),
+        (KEY, 0o770, "writable by its group"),
+        (f"{KEY}/engine.bin", 0o660, "writable by its group"),
+        (f"{KEY}/{module.RECORD}", 0o666, "writable by everybody"),
+    ],
+)
+def test_an_engine_that_others_can_write_is_not_taken(
+    tmp_path: Path, store: EngineStore, name: str, mode: int, words: str
+) -> None:
+    (place(tmp_path) / name).chmod(mode)
+    job = job_at(tmp_path / "new")
+    with pytest.raises(Tampered, match=rf"in the cache .*{words}.* can be deleted"):
+        store.take(KEY, job)
+    assert not files_of(job)
+
+
+def test_an_engine_that_is_a_link_is_not_taken(tmp_path: Path, store: EngineStore) -> None:
+    path = place(tmp_path) / KEY / "engine.bin"
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Tampered, match="is a symbolic link"):
+        store.take(KEY, job_at(tmp_path / "new"))
+
+
+def test_what_is_kept_is_its_users_alone(tmp_path: Path, built: EngineJob) -> None:
+    store = EngineStore(tmp_path / "cache")
+    before = os.umask(0)
+    try:
+        store.keep(KEY, built, 1.5, 2**30)
+    finally:
+        os.umask(before)
+    entry = place(tmp_path) / KEY
+    assert {path.stat().st_mode & 0o777 for path in entry.iterdir()} == {0o600}
+    assert entry.stat().st_mode & 0o777 == 0o700
+    assert store.take(KEY, job_at(tmp_path / "new")) is not None
 
 
 KEEP_AND_DIE = """
