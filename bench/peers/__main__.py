@@ -1,6 +1,7 @@
 """Our runtime beside its peers on one diffusers folder.
 
 python -m bench.peers prepare PLACE MODEL      # environments, exports; once, needs a network
+python -m bench.peers renew PLACE MODEL        # our runtime and our bundle again, after a change
 python -m bench.peers run PLACE MODEL --out bench/results/DEVICE-peers-DATE.jsonl
 python -m bench.report bench/results/*.jsonl   # the tables of docs/benchmarks.md
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 from bench.peers.measured import Measured
 from bench.peers.model import MODELS, source_of
 from bench.peers.place import Place
-from bench.peers.prepare import prepare
+from bench.peers.prepare import prepare, renew
 from bench.peers.provider import PROVIDERS, offered
 from bench.peers.quality import pictures_of
 from bench.peers.rounds import measure_cold, measure_warm
@@ -36,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     place = Place(options.place.resolve(), options.model)
     if options.verb == "prepare":
         prepare(source_of(place), place)
+    elif options.verb == "renew":
+        renew(place)
     else:
         measure(place, options)
 
@@ -76,8 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     preparing = verbs.add_parser("prepare", help="make environments and every peer's files")
+    renewing = verbs.add_parser("renew", help="install our runtime and compile our bundle again")
     running = verbs.add_parser("run", help="measure")
-    for each in (preparing, running):
+    for each in (preparing, renewing, running):
         each.add_argument("place", type=Path, help="folder to work in")
         each.add_argument("model", choices=MODELS, help="what is drawn with")
     names = [each.name for each in PROVIDERS]

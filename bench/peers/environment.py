@@ -35,7 +35,7 @@ def make(folder: Path, name: str) -> None:
     _install(folder, ["--no-deps", "--requirement", str(wanted)])
 
 
-def renew(folder: Path) -> None:
+def install(folder: Path) -> None:
     """Install our own runtime as it is now."""
     _install(folder, ["--no-deps", "--force-reinstall", str(_own_wheel(folder))])
     shutil.rmtree(folder / "build")

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.peers.environment import make, python, renew
+from bench.peers.environment import install, make, python
 from bench.peers.folder import write_model
 from bench.peers.place import Place
 from bench.peers.provider import ENVIRONMENTS, ROOT, Provider, offered
 from bench.peers.work import SEEDS
 from denoisert.kernels.philox import reference
+from denoisert.runtime.measure.against import OURS
 
 NETWORKS = ("unet", "transformer")
 EXPORT = (
@@ -29,22 +30,32 @@ def prepare(source: Path, place: Place) -> None:
 
     Args:
         source: a diffusers folder shaped like Stable Diffusion or DiT.
-        place: where; environments that are there are kept but for our own runtime in them, what is
-            made of the folder is not.
+        place: where; environments that are there are kept, what is made of the folder is not.
     """
     for name in ENVIRONMENTS:
         print(f"environment {name}", flush=True)
         make(place.environment(name), name)
-        if name.startswith("denoisert"):
-            renew(place.environment(name))
     shutil.rmtree(place.own / "files", ignore_errors=True)
     place.own.mkdir(parents=True, exist_ok=True)
     model = place.files("model")
     write_model(source, model)
     write_noise(model, place.noise)
     for files, peer in writers(offered(model)).items():
-        print(f"files {files}", flush=True)
-        export(peer, place, model, place.files(files))
+        if peer != OURS:
+            print(f"files {files}", flush=True)
+            export(peer, place, model, place.files(files))
+    renew(place)
+
+
+def renew(place: Place) -> None:
+    """Install our runtime as it is now, and compile the bundle, unless the same one is there."""
+    for name in ENVIRONMENTS:
+        if name.startswith(OURS):
+            print(f"our runtime in {name}", flush=True)
+            install(place.environment(name))
+    if place.files("model").exists():
+        print("our bundle", flush=True)
+        export(OURS, place, place.files("model"), place.files("bundle"))
 
 
 def writers(providers: Sequence[Provider]) -> dict[str, str]:
@@ -58,7 +69,7 @@ def writers(providers: Sequence[Provider]) -> dict[str, str]:
 
 def export(peer: str, place: Place, model: Path, out: Path) -> None:
     """Write what one peer loads; ours is compiled here, its environment only runs bundles."""
-    own = sys.executable if peer == "denoisert" else str(python(place.environment(peer)))
+    own = sys.executable if peer == OURS else str(python(place.environment(peer)))
     code = EXPORT.format(peer=peer)
     command = [own, "-c", code, str(model), str(out)]
     with place.log(f"export {peer}").open("w") as log:
