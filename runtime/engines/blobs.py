@@ -29,7 +29,7 @@ class Blobs:
     """The folder `engines` of a cache; without a cache it is always empty.
 
     Attributes:
-        note: why the last blob could not be kept, "" where it was.
+        note: why the last blob could not be read or kept, "" where it was.
 
     Args:
         cache: folder of the device profile, or None.
@@ -45,14 +45,13 @@ class Blobs:
         return self._folder is not None
 
     def read(self, key: Plain) -> bytes | None:
-        """What was written for a key; None where nothing was, or what is there is damaged.
+        """What was written for a key; None where nothing was, or it is damaged or unreadable.
 
         Args:
             key: everything that the blob depends on.
 
         Raises:
             Tampered: somebody else could have written it, or it is a link.
-            OSError: it cannot be read.
         """
         if self._folder is None:
             return None
@@ -70,6 +69,9 @@ class Blobs:
                 f"in the cache {self._folder.parent}: {error} What is cached is made again where "
                 "it is missing, so it can be deleted."
             ) from error
+        except OSError as error:
+            self.note = f"a cached engine was passed over: {error}"
+            return None
 
     def write(self, key: Plain, blob: bytes) -> None:
         """Keep a blob, in one step, for this user alone; `note` says where that failed."""

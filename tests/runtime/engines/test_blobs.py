@@ -136,6 +136,14 @@ def test_links_are_refused(cache, tmp_path):
         blobs.read(KEY)
 
 
+def test_a_blob_that_vanishes_meanwhile_is_passed_over(cache, monkeypatch):
+    blobs = Blobs(cache)
+    blobs.write(KEY, BLOB)
+    monkeypatch.setattr(os.path, "lexists", lambda path: path.unlink() is None)
+    assert blobs.read(KEY) is None
+    assert "passed over" in blobs.note
+
+
 def test_a_cache_that_cannot_be_written_is_noted_and_harms_nothing(tmp_path):
     (tmp_path / "file").write_text("")
     blobs = Blobs(tmp_path / "file")

@@ -4,6 +4,7 @@ import os
 import resource
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import openvino
@@ -70,6 +71,18 @@ def test_a_hint_narrows_a_graph_that_is_written_in_float32(digits):
     wanted = answer(digits.engine(), 2, buffers)
     found = answer(digits.engine(hint="bfloat16"), 2, buffers)
     assert 1e-4 < difference(found, wanted) < 4 * HALF_ERROR
+
+
+def test_two_engines_run_at_once(digits):
+    """As denoiser and codec do; each with as many threads as there may be."""
+    engines = [digits.engine(threads=2) for _ in range(2)]
+    buffers = [drawn(engine, 2, seed) for seed, engine in enumerate(engines)]
+    wanted = [answer(engine, 2, own) for engine, own in zip(engines, buffers, strict=True)]
+    bound = [engine.bind(2, own) for engine, own in zip(engines, buffers, strict=True)]
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda call: [call.run() for _ in range(20)], bound))
+    for own, answers in zip(buffers, wanted, strict=True):
+        assert all(np.array_equal(own[name], answers[name]) for name in answers)
 
 
 @FORMS
