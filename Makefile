@@ -51,3 +51,4 @@ catalogue: $(STAMP)
 
 models: $(STAMP)
 	$(BIN)/python -m tests.export.families.page
+	$(BIN)/python -m tests.export.families.targets_page

@@ -24,10 +24,11 @@ BOUND: Final = 1e-4
 """Largest relative error of a compiled graph, max|difference| / max|reference|, float32."""
 
 BOUNDS: Final[Mapping[str, float]] = MappingProxyType(
-    {"float32": BOUND, "float16": 2e-2, "bfloat16": 1.6e-1, "int8": 2e-1}
+    {"float32": BOUND, "float16": 2e-2, "bfloat16": 1.6e-1, "int8": 1e-1}
 )
 """The same by dtype. A half type is fitted to a quarter of it, and refused above half of it; a
-library may sum otherwise, and other inputs are drawn."""
+library may sum otherwise, and other inputs are drawn. In int8 networks with random weights are at a
+fifth of it, trained ones at a tenth."""
 
 DEAD: Final = 1e-3
 """An input whose change moves the output by less than this, relative, is reported."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.export.models import Model, clip_l, dit_xl2, flux, flux_whole, sd15, sdxl
+from bench.export.models import Model, clip_l, dit, dit_xl2, flux, flux_whole, sd15, sdxl
 
 WHOLE: dict[str, Model] = {"sd15": sd15(), "dit": dit_xl2()}
 """Every layer."""
@@ -16,11 +16,20 @@ SHALLOW: dict[str, dict[tuple[int, ...], Model]] = {
 DEPTHS: dict[str, tuple[int, ...]] = {"sdxl": (10,), "flux": (19, 38)}
 """Model -> its own depths."""
 
+BUILT: dict[str, Model] = {
+    "dit-40": dit(384, 12),
+    "dit-90": dit(640, 12),
+    "dit-300": dit(1024, 16),
+    "sd15": sd15(),
+}
+"""Whose engines are compiled: estimates are fitted below 100 M parameters and tried on the rest."""
+
 RELEASED: dict[str, Model] = {"clip": clip_l()}
 """Those whose text encoder comes and goes."""
 
 MODELS: dict[str, Model] = (
     WHOLE
+    | BUILT
     | RELEASED
     | {
         "-".join([name, *map(str, depths)]): model

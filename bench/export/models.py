@@ -92,6 +92,18 @@ def dit_xl2() -> Model:
     return Model("DiT-XL/2", "DiTPipeline", "DiTTransformer2DModel", DIT_XL2, 256)
 
 
+def dit(width: int, layers: int) -> Model:
+    """A DiT for 256 pixels with heads of 64: 18 width^2 parameters in each layer.
+
+    Args:
+        width: a multiple of 64.
+        layers: blocks.
+    """
+    sizes = {"num_attention_heads": width // 64, "attention_head_dim": 64, "num_layers": layers}
+    config, name = DIT_XL2 | sizes, f"DiT, {layers} x {width}"
+    return Model(name, "DiTPipeline", "DiTTransformer2DModel", config, 256)
+
+
 def sdxl(depth: int) -> Model:
     """SDXL's UNet, 2.6 B parameters at 10 layers.
 
