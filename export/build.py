@@ -18,6 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from denoisert.export.bundle import Contents, Draft, write_weights
+from denoisert.export.cost import EngineNeed
 from denoisert.export.engines import Engines
 from denoisert.export.fingerprint import Fingerprint, compiler_version
 from denoisert.export.graph.externalise import Location, externalise
@@ -82,6 +83,7 @@ class Build:
         self.parity: tuple[Parity, ...] = ()
         self.notes: tuple[str, ...] = ()
         self.built: Mapping[str, Built] = {}
+        self.expected: Mapping[str, EngineNeed] = {}
         self.reports: tuple[PrecisionReport, ...] = ()
         self._loaded: Loaded | None = None
         self._writing_since = 0.0
@@ -140,7 +142,8 @@ class Build:
         self._begin(WRITE)
         self._writing_since = time.perf_counter()
         card = loaded.card if loaded.complete is None else loaded.complete(loaded.card)
-        self.built, self.reports = engines.built, tuple(engines.reports)
+        self.built, self.expected = engines.built, engines.expected
+        self.reports = tuple(engines.reports)
         self.parity += tuple(engines.parity)
         self.notes += tuple(engines.notes)
         return Contents(card, graphs, entries, compiler_version())

@@ -116,7 +116,10 @@ def summarise(compiled: Compiled) -> list[str]:
         f"{entry.relative_error:.1e}"
         for entry in compiled.parity
     ]
-    lines += [f"engine {name}: {built}" for name, built in compiled.built.items()]
+    lines += [
+        f"engine {name}: {built} (expected {compiled.expected[name]})"
+        for name, built in compiled.built.items()
+    ]
     lines += [each.text() for each in compiled.reports]
     return [*lines, *(f"note: {note}" for note in compiled.notes)]
 

@@ -174,8 +174,17 @@ class _Task:
             return Compiled(out, bundle_id, True, {}, (), ())
         build = self.build()
         build.finish()
-        told = build.phases_ms, build.parity, build.notes, build.reports, build.built
-        return Compiled(out, bundle_id, False, *told)
+        return Compiled(
+            out,
+            bundle_id,
+            False,
+            build.phases_ms,
+            build.parity,
+            build.notes,
+            reports=build.reports,
+            built=build.built,
+            expected=build.expected,
+        )
 
 
 def _module_source(model: object, card: Card | None) -> ModelSource:

@@ -1,8 +1,9 @@
-"""What compiling an engine takes, as straight lines through measured builds.
+"""What compiling an engine takes, by formulas through measured builds.
 
-Fitted on networks of 5 to 100 M parameters, each built in a fresh process on an AMD EPYC with two
-cores (`python -m bench.export.engines`, docs/benchmarks.md); seconds are those of the processor, so
-a busy machine takes longer. Bytes of weights are those of the dtype that the engine computes in.
+Fitted on networks of 5 to 100 M parameters and 37 to 1,201 nodes, each built in a fresh process on
+an AMD EPYC with two cores; `python -m bench.export.engines` compares larger ones with them
+(docs/benchmarks.md). Seconds are those of the processor, so a busy machine takes longer. Bytes of
+weights are those of the dtype that the engine computes in.
 """
 
 from __future__ import annotations
@@ -19,45 +20,86 @@ FLOAT_BYTES: Final = 4
 BYTES: Final[Mapping[str, int]] = MappingProxyType({"float16": 2, "bfloat16": 2, "int8": 1})
 """Of one weight, where it is not float32."""
 
-GB: Final = 1e9
+MB: Final = 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """base + slope x bytes of weights.
+class Extent:
+    """How large a graph is.
 
     Args:
-        base: without weights.
-        slope: for each byte of weights.
+        weight_bytes: in float32.
+        nodes: of the graph.
+        attentions: among them.
+        profiles: that it is compiled for.
     """
 
-    base: float
-    slope: float
+    weight_bytes: int
+    nodes: int
+    attentions: int
+    profiles: int = 1
 
-    def at(self, weight_bytes: float) -> float:
-        """The value for a network of so many bytes."""
-        return self.base + self.slope * weight_bytes
+    @classmethod
+    def usual(cls, weight_bytes: int) -> Extent:
+        """Of a network whose graph is not known yet: 90 nodes x the cube root of its megabytes.
+
+        The zoo's networks and whole ones up to 44 GB have 0.7 to 1.6 times as many.
+        """
+        nodes = round(90 * (weight_bytes / MB) ** (1 / 3))
+        return cls(weight_bytes, nodes, nodes // 35)
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
+    """base + weights x megabytes + nodes x nodes + attentions x attentions + square x nodes^2.
+
+    Args:
+        base: of any engine.
+        weights: for each megabyte of weights.
+        nodes: for each node.
+        attentions: for each attention.
+        square: for each pair of nodes.
+        is_by_profile: whether all but base and weights come again for every profile.
+    """
+
+    base: float
+    weights: float
+    nodes: float = 0.0
+    attentions: float = 0.0
+    square: float = 0.0
+    is_by_profile: bool = False
+
+    def of(self, extent: Extent, weight_bytes: int) -> float:
+        """The value for a graph whose weights take so many bytes in the engine's dtype."""
+        graph = self.nodes * extent.nodes + self.attentions * extent.attentions
+        graph += self.square * extent.nodes**2
+        times = extent.profiles if self.is_by_profile else 1
+        return self.base + self.weights * weight_bytes / MB + times * graph
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
     """What a library's compiler takes.
 
     Args:
-        memory_bytes: of its process, at its peak.
-        file_bytes: of the engine.
+        memory_mb: of its process, at its peak.
+        file_mb: of the engine.
         seconds: of the processor.
     """
 
-    memory_bytes: Line
-    file_bytes: Line
-    seconds: Line
+    memory_mb: Cost
+    file_mb: Cost
+    seconds: Cost
 
 
-TENSORRT: Final = Cost(Line(2.8e8, 3.5), Line(1.5e6, 1.013), Line(0.6, 11.5 / GB))
-COSTS: Final[Mapping[str, Cost]] = MappingProxyType(
+TENSORRT: Final = Costs(
+    Cost(246, 3.00, 0.28, 4.96),
+    Cost(1.0, 1.006, 0.0007, 0.163, is_by_profile=True),
+    Cost(0.27, 0.0055, 0.0016, 0.054, 1.43e-5, is_by_profile=True),
+)
+COSTS: Final[Mapping[str, Costs]] = MappingProxyType(
     {
-        "openvino": Cost(Line(1.5e8, 2.2), Line(4e5, 1.0), Line(0.7, 6.0 / GB)),
+        "openvino": Costs(Cost(60, 2.2), Cost(0.2, 1.0, 0.0025), Cost(0.7, 0.006, 0.001)),
         "tensorrt-rtx": TENSORRT,
         "tensorrt": TENSORRT,
     }
@@ -81,6 +123,9 @@ class EngineNeed:
     disk_bytes: int
     seconds: float
 
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s, {self.memory_bytes / 2**30:.2f} GiB"
+
 
 def engine_needs(
     weights: Mapping[str, int], targets: Sequence[EngineTarget]
@@ -95,29 +140,30 @@ def engine_needs(
         One entry for each component and target.
     """
     return tuple(
-        engine_need(component, size, target)
+        engine_need(component, Extent.usual(size), target)
         for target in targets
         for component, size in weights.items()
     )
 
 
-def engine_need(component: str, weight_bytes: int, target: EngineTarget) -> EngineNeed:
+def engine_need(component: str, extent: Extent, target: EngineTarget) -> EngineNeed:
     """What one engine will take.
 
     Args:
         component: of the bundle.
-        weight_bytes: of its weights in float32.
+        extent: of its graph.
         target: what it is for.
     """
-    name, size = f"{component} {engine_key(target)}", _in_dtype(component, weight_bytes, target)
+    size = _in_dtype(component, extent.weight_bytes, target)
+    name = f"{component} {engine_key(target)}"
     if isinstance(target, OnnxRuntime):  # a file beside the bundle's own weights
-        return EngineNeed(name, 0, size if size < weight_bytes else 0, 0.0)
-    cost = COSTS[target.name]
+        return EngineNeed(name, 0, size if size < extent.weight_bytes else 0, 0.0)
+    costs = COSTS[target.name]
     return EngineNeed(
         name,
-        int(cost.memory_bytes.at(size)),
-        int(cost.file_bytes.at(size)),
-        cost.seconds.at(size),
+        int(MB * costs.memory_mb.of(extent, size)),
+        int(MB * costs.file_mb.of(extent, size)),
+        costs.seconds.of(extent, size),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from denoisert.export.bundle import Draft
-from denoisert.export.cost import engine_need
+from denoisert.export.cost import EngineNeed, Extent, engine_need
 from denoisert.export.graph.store import store_graph
 from denoisert.export.options import CompileOptions
 from denoisert.export.parity import Parity, Trial, measure
@@ -59,6 +59,7 @@ class Engines:
 
     Attributes:
         built: component and key -> what compiling it took.
+        expected: the same -> what it was expected to take, once its graph was known.
         parity: figures of all engines that were tried, and of the forms that they were made of.
         notes: what the user should know, one sentence each.
         reports: layer by layer, where they were asked for.
@@ -85,6 +86,7 @@ class Engines:
         self._pending: list[Pending] = []
         self._entries: dict[str, dict[str, GraphEntry]] = {key: {} for key in options.keys}
         self.built: dict[str, Built] = {}
+        self.expected: dict[str, EngineNeed] = {}
         self.parity: list[Parity] = []
         self.notes: list[str] = []
         self.reports: list[PrecisionReport] = []
@@ -163,9 +165,9 @@ class Engines:
         text = ir.to_proto(form.model).SerializeToString(deterministic=True)
         job = self._job(target, name, text, graph)
         digest = engine_digest(job, text, version_of(target) or "", form.weights)
-        size = sum((self._draft.folder / path).stat().st_size for path in graph.weights)
-        need = engine_need(name, size, target).memory_bytes
-        built = self._crew.submit(job, digest, need)
+        need = engine_need(name, self._extent(form.model, graph, job), target)
+        self.expected[need.name] = need
+        built = self._crew.submit(job, digest, need.memory_bytes)
         entry = replace(
             graph,
             path=job.out.relative_to(self._draft.folder).as_posix(),
@@ -184,6 +186,11 @@ class Engines:
         profiles = profiles_of(self._card, name, graph.inputs, settings)
         root, capabilities = self._draft.folder, settings.capabilities
         return EngineJob(name, target.name, place, root, out, profiles, capabilities)
+
+    def _extent(self, model: ir.Model, graph: GraphEntry, job: EngineJob) -> Extent:
+        size = sum((self._draft.folder / path).stat().st_size for path in graph.weights)
+        operators = [node.op_type for node in model.graph]
+        return Extent(size, len(operators), operators.count("Attention"), len(job.profiles))
 
     def _try(self, key: str, name: str, entry: GraphEntry, trials: tuple[Trial, ...]) -> None:
         calls = [(trial.inputs, trial.sizes) for trial in trials]

@@ -16,6 +16,7 @@ from denoisert.runtime.engines.target import COMPILED, EngineTarget, OnnxRuntime
 from denoisert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from denoisert.export.cost import EngineNeed
     from denoisert.export.parity import Parity
     from denoisert.export.precision.report import PrecisionReport
     from denoisert.export.targets.process import Built
@@ -182,6 +183,7 @@ class Compiled:
         notes: what the user should know, one sentence each.
         reports: of half types, where `examined` asked for them.
         built: component and target -> what its compiler took.
+        expected: the same -> what it was expected to take, once its graph was known.
     """
 
     path: Path
@@ -192,6 +194,7 @@ class Compiled:
     notes: tuple[str, ...]
     reports: tuple[PrecisionReport, ...] = ()
     built: Mapping[str, Built] = field(default_factory=dict)
+    expected: Mapping[str, EngineNeed] = field(default_factory=dict)
 
 
 Report = Callable[[Progress], None]

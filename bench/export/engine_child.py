@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _figures(made: Compiled, need: Need, key: str) -> dict[str, float]:
     """What the denoiser's engine took, and what was said before."""
     name = f"{DENOISER} {key}"
-    built, expected = made.built[name], next(each for each in need.engines if each.name == name)
+    built, expected = made.built[name], made.expected[name]
+    before = next(each for each in need.engines if each.name == name)
     manifest = Bundle.open(made.path).manifest
     graph = manifest.engines[key].graphs[DENOISER]
     size = sum(manifest.files[path].size for path in (graph.path, *graph.weights))
@@ -54,6 +55,8 @@ def _figures(made: Compiled, need: Need, key: str) -> dict[str, float]:
         "expected_seconds": expected.seconds,
         "expected_memory_bytes": expected.memory_bytes,
         "expected_disk_bytes": expected.disk_bytes,
+        "before_memory_bytes": before.memory_bytes,
+        "before_disk_bytes": before.disk_bytes,
     }
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from denoisert.export.cost import COSTS, GB
+from denoisert.export.cost import COSTS, Cost
 from denoisert.export.parity import BOUNDS
 from denoisert.export.precision.budget import BUDGETS
 from denoisert.runtime.engines.here import EXTRAS
@@ -87,7 +87,8 @@ COST = """\
 Before it starts `denoisert compile` prints what every engine will take, and refuses what does not
 fit; each is built in a process of its own, several at a time as far as memory goes (`--memory`).
 Engines are kept by content in the user's cache, so a build that was ended goes on where it was.
-For W bytes of weights in the engine's dtype:
+For W megabytes of weights in the engine's dtype, N nodes of which A are attentions, and P profiles;
+before a graph is known N and A are guessed from the weights.
 """
 
 FAMILIES = """\
@@ -140,14 +141,15 @@ def precision_lines() -> Iterator[tuple[str, ...]]:
 
 def cost_lines() -> Iterator[tuple[str, ...]]:
     """A line for each library that compiles."""
-    for name, cost in COSTS.items():
-        memory, file, seconds = cost.memory_bytes, cost.file_bytes, cost.seconds
-        yield (
-            name,
-            f"{memory.base / GB:.2f} GB + {memory.slope:g} W",
-            f"{file.base / 1e6:.1f} MB + {file.slope:g} W",
-            f"{seconds.base:g} s + {seconds.slope * GB:g} s for each GB",
-        )
+    for name, costs in COSTS.items():
+        yield (name, *map(_formula, (costs.memory_mb, costs.file_mb, costs.seconds)))
+
+
+def _formula(cost: Cost) -> str:
+    terms = [(cost.nodes, "N"), (cost.attentions, "A"), (cost.square, "N²")]
+    rest = [f"{value:g} {name}" for value, name in terms if value]
+    last = f"P ({' + '.join(rest)})" if rest and cost.is_by_profile else " + ".join(rest)
+    return " + ".join(filter(None, [f"{cost.base:g}", f"{cost.weights:g} W", last]))
 
 
 def family_lines() -> Iterator[tuple[str, ...]]:
@@ -162,7 +164,7 @@ def page() -> str:
     """The whole page."""
     header = ("target", "on", "engine", "needs", "lanes")
     families = ("folder", *KEYS, "seconds", "device", "recorded")
-    costs = ("library", "memory", "engine", "of the processor")
+    costs = ("library", "memory, MB", "engine, MB", "seconds of the processor")
     blocks = (
         HEAD,
         TARGETS,
