@@ -22,7 +22,11 @@ from denoisert.runtime.engines.engine import (
 from denoisert.runtime.engines.openvino.failures import FAILURES, words
 from denoisert.runtime.engines.openvino.forms import Forms, settings
 from denoisert.runtime.engines.openvino.pieces import divide, fitting
+from denoisert.runtime.engines.target import INT8
 from denoisert.runtime.errors import BuildError, DenoiseRTError, EngineError
+
+INT8_GROUP: Final = 32
+"""Of one token, so a lane's scales do not depend on its company."""
 
 DTYPES: Final = {
     "f32": "float32",
@@ -72,7 +76,8 @@ class OpenVinoEngine:
         cache: folder of the device profile, for compiled graphs; None compiles every time.
         hint: dtype that float32 operators may be computed in; "float32" keeps what is written.
         group: numbers of an activation that share a scale where OpenVINO quantises it by itself
-            before a product with int8 weights; 0 keeps activations as they are.
+            before a product with int8 weights; 0 keeps activations as they are, None is 32 for
+            engines in int8 and 0 for others.
         lanes: numbers of lanes that the graph is compiled for when they are first bound, others
             being several calls, see `divide`; none for one form that takes any; None decides by the
             size of the weights, see `fitting`.
@@ -90,12 +95,14 @@ class OpenVinoEngine:
         threads: int,
         cache: Path | None = None,
         hint: str = "float32",
-        group: int = 0,
+        group: int | None = None,
         lanes: tuple[int, ...] | None = None,
     ) -> None:
         self.inputs, self.outputs = entry.inputs, entry.outputs
         self.buckets = lane_buckets(self.outputs, LARGEST_BUCKET)
         self._blobs = Blobs(cache)
+        if group is None:
+            group = INT8_GROUP if entry.dtype == INT8 else 0
         try:
             self._forms = Forms(graph, settings(threads, hint, group), self._blobs)
             size = graph.with_suffix(".bin").stat().st_size

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from denoisert.export.graph.attention_3d import lower_attention
 from denoisert.export.graph.group_norm import lower_group_norm
+from denoisert.export.precision.int8 import quantise
 from denoisert.export.precision.rewrite import narrow
 from denoisert.export.targets.job import EngineJob
 from denoisert.export.targets.openvino import build
@@ -50,7 +51,10 @@ def convert(graph: Path, root: Path, folder: Path, dtype: str = "float32") -> Co
             value.const_value = held(value.const_value, root)
     lower_attention(model)
     lower_group_norm(model)
-    narrow(model, dtype)
+    if dtype == "int8":
+        quantise(model)
+    else:
+        narrow(model, dtype)
     lowered = folder / "lowered.onnx"
     lowered.write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
     xml = folder / f"{graph.stem}.xml"

@@ -7,9 +7,12 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import onnx
 import openvino
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
+from denoisert.runtime.engines.openvino.engine import INT8_GROUP
 from denoisert.runtime.engines.openvino.pieces import EVERY, OPEN
 from tests.runtime.engines.openvino_graphs import Converted, answer, convert, difference, drawn
 from tests.runtime.networks import perceptron
@@ -71,6 +74,44 @@ def test_a_hint_narrows_a_graph_that_is_written_in_float32(digits):
     wanted = answer(digits.engine(), 2, buffers)
     found = answer(digits.engine(hint="bfloat16"), 2, buffers)
     assert 1e-4 < difference(found, wanted) < 4 * HALF_ERROR
+
+
+@pytest.fixture(scope="module")
+def products(tmp_path_factory) -> Converted:
+    """Two products, their weights in int8, on tokens whose sizes differ by far."""
+    folder = tmp_path_factory.mktemp("int8")
+    rng = np.random.default_rng(0)
+    weights = [
+        numpy_helper.from_array(rng.standard_normal((256, 256)).astype(np.float32) / 16, name)
+        for name in ("first", "second")
+    ]
+    ports = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ("lanes", 8, 256)) for name in "xy"
+    ]
+    nodes = [
+        helper.make_node("MatMul", ["x", "first"], ["h"]),
+        helper.make_node("Gelu", ["h"], ["g"]),
+        helper.make_node("MatMul", ["g", "second"], ["y"]),
+    ]
+    graph = helper.make_graph(nodes, "graph", ports[:1], ports[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
+    path = folder / "products.onnx"
+    onnx.save(model, path)
+    return convert(path, folder, folder / "int8", "int8")
+
+
+def test_int8_engines_quantise_activations_token_by_token(products):
+    engine = products.engine()
+    buffers = drawn(engine, 8)
+    buffers["x"] *= np.geomspace(1e-3, 1e3, 8, dtype=np.float32)[:, None, None]
+    wanted = answer(products.oracle(), 8, buffers)["y"]
+    found = answer(engine, 8, buffers)["y"]
+    compiled = products.engine(lanes=OPEN)._forms.at({})
+    assert compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE") == INT8_GROUP
+    for lane in range(8):  # the smallest as well as the largest
+        assert difference({"y": found[lane]}, {"y": wanted[lane]}) < 3e-2
+    for lanes in (1, 2, 4):
+        assert np.array_equal(answer(engine, lanes, buffers)["y"], found[-lanes:])
 
 
 def test_two_engines_run_at_once(digits):
