@@ -6,8 +6,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 from denoisert.runtime.engines import driver
+from denoisert.runtime.engines.processor import WHOLE, instructions
 from denoisert.runtime.engines.target import (
     CPU,
+    INT8,
     OnnxRuntime,
     OpenVino,
     Target,
@@ -69,7 +71,8 @@ def obstacle(target: Target, entry: EngineEntry | None = None) -> str:
         target: what is asked for.
         entry: its engines in a bundle; None for the target as such.
     """
-    return _package(target) or _gpu(target) or ("" if entry is None else _engine(target, entry))
+    missing = _package(target) or _processor(target) or _gpu(target)
+    return missing or ("" if entry is None else _engine(target, entry))
 
 
 def _package(target: Target) -> str:
@@ -118,6 +121,21 @@ def _missing(target: Target, packages: tuple[str, ...]) -> str:
 
 def _advice(target: Target) -> str:
     return f"Run: pip install 'denoisert[{EXTRAS[target.name]}]'"
+
+
+def _processor(target: Target) -> str:
+    """Integer products of ONNX Runtime saturate in 16 bits where there is no instruction for them.
+
+    Source: ONNX Runtime's documentation on quantisation, "U8S8" on AVX2 and AVX512.
+    """
+    if not isinstance(target, OnnxRuntime) or target.dtype != INT8:
+        return ""
+    if set(instructions()) & set(WHOLE):
+        return ""
+    return (
+        "its int8 products would saturate on this processor, which has none of "
+        f"{', '.join(WHOLE)}. Take float32."
+    )
 
 
 def _gpu(target: Target) -> str:

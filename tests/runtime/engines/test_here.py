@@ -3,7 +3,7 @@
 import pytest
 
 from denoisert.runtime.bundle.manifest import EngineEntry
-from denoisert.runtime.engines import driver
+from denoisert.runtime.engines import driver, here
 from denoisert.runtime.engines.here import (
     EXTRAS,
     PACKAGES,
@@ -142,3 +142,15 @@ def test_a_machine_without_a_driver_has_no_gpus(monkeypatch):
 def test_this_machine_is_asked_itself():
     assert installed("denoisert")
     assert all(pair.replace(".", "").isdecimal() for pair in driver.capabilities())
+
+
+@pytest.mark.parametrize("flags", [(), ("avx2", "avx512f")])
+def test_int8_of_onnxruntime_needs_integer_instructions(monkeypatch, flags):
+    monkeypatch.setattr(here, "instructions", lambda: flags)
+    assert "saturate" in obstacle(OnnxRuntime("int8"))
+    assert not obstacle(OnnxRuntime())
+
+
+def test_int8_of_onnxruntime_runs_where_they_are(monkeypatch):
+    monkeypatch.setattr(here, "instructions", lambda: ("avx2", "avx512_vnni"))
+    assert not obstacle(OnnxRuntime("int8"))
