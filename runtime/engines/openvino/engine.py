@@ -25,8 +25,9 @@ from denoisert.runtime.engines.openvino.pieces import divide, fitting
 from denoisert.runtime.engines.target import INT8
 from denoisert.runtime.errors import BuildError, DenoiseRTError, EngineError
 
-INT8_GROUP: Final = 32
-"""Of one token, so a lane's scales do not depend on its company."""
+INT8_GROUP: Final = 128
+"""Of one token, so a lane's scales do not depend on its company. A product that is shallower than a
+group is not computed in int8; the compiler gives none of those int8 weights."""
 
 DTYPES: Final = {
     "f32": "float32",
@@ -76,7 +77,7 @@ class OpenVinoEngine:
         cache: folder of the device profile, for compiled graphs; None compiles every time.
         hint: dtype that float32 operators may be computed in; "float32" keeps what is written.
         group: numbers of an activation that share a scale where OpenVINO quantises it by itself
-            before a product with int8 weights; 0 keeps activations as they are, None is 32 for
+            before a product with int8 weights; 0 keeps activations as they are, None is 128 for
             engines in int8 and 0 for others.
         lanes: numbers of lanes that the graph is compiled for when they are first bound, others
             being several calls, see `divide`; none for one form that takes any; None decides by the

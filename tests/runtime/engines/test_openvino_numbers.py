@@ -12,6 +12,7 @@ import openvino
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from denoisert.export.precision.products import LEAST_DEPTH
 from denoisert.runtime.engines.openvino.engine import INT8_GROUP
 from denoisert.runtime.engines.openvino.pieces import EVERY, OPEN
 from tests.runtime.engines.openvino_graphs import Converted, answer, convert, difference, drawn
@@ -112,6 +113,10 @@ def test_int8_engines_quantise_activations_token_by_token(products):
         assert difference({"y": found[lane]}, {"y": wanted[lane]}) < 3e-2
     for lanes in (1, 2, 4):
         assert np.array_equal(answer(engine, lanes, buffers)["y"], found[-lanes:])
+
+
+def test_every_product_with_int8_weights_is_as_deep_as_a_group():
+    assert LEAST_DEPTH >= INT8_GROUP
 
 
 def test_two_engines_run_at_once(digits):
