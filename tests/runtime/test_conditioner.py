@@ -9,6 +9,7 @@ import pytest
 
 from denoisert.runtime import CFG, Condition, Phase, Request, Runtime, Torch
 from denoisert.runtime.bundle.open import Bundle
+from denoisert.runtime.cli import main
 from denoisert.runtime.components import load_components
 from denoisert.runtime.conditioner import CONDITIONER, Conditioner
 from denoisert.runtime.engines.choice import choose
@@ -138,6 +139,13 @@ def test_plans_count_what_it_makes(divided_bundle: Path, text_bundle: Path) -> N
     moved = held[Phase.TEXT] - before[Phase.TEXT]
     assert moved > 0
     assert abs(before[Phase.DENOISER] - held[Phase.DENOISER] - moved) < 0.02 * moved
+
+
+def test_both_halves_are_verified(divided_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(divided_bundle), "--parity"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name in ("conditioner", "denoiser"):
+        assert any(line.startswith(f"parity   {name} onnxruntime") for line in lines)
 
 
 def watched(path: Path) -> tuple[Conditioner, Spy]:

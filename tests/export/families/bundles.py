@@ -9,6 +9,7 @@ from denoisert.runtime import Torch
 from denoisert.runtime.bundle.condition import Source
 from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.bundle.sizes import conditions_at, pixel_size
+from denoisert.runtime.conditioner import CONDITIONER
 from tests.export.families.folders import FAMILIES, family_folder
 
 LATENT = 1e-3
@@ -63,7 +64,22 @@ def changes(path, layout=0):
 
 
 def _denoiser(bundle):
-    entry = bundle.manifest.engines["onnxruntime"].graphs["denoiser"]
+    """From what the card names to the prediction, through the conditioner where there is one."""
+    graphs = bundle.manifest.engines["onnxruntime"].graphs
+    run = _opened(bundle, graphs["denoiser"])
+    if CONDITIONER not in graphs:
+        return run
+    tell = _opened(bundle, graphs[CONDITIONER])
+
+    def both(given):
+        made = tell({port.name: given[port.name] for port in graphs[CONDITIONER].inputs})
+        fed = given | made
+        return run({port.name: fed[port.name] for port in graphs["denoiser"].inputs})
+
+    return both
+
+
+def _opened(bundle, entry):
     graph = bundle.verified(entry.path).read_bytes()
     return open_graph(graph, bundle.root, entry.path)
 
