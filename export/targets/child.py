@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -31,6 +32,9 @@ STATUS: Final = Path("/proc/self/status")
 
 DISK: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS))
 """Errors of a disk that is full or refuses."""
+
+SHORT: Final = re.compile("bad_alloc|out of memory|allocat", re.IGNORECASE)
+"""What libraries say where they get no memory."""
 
 PROBE_BYTES: Final = 2**20
 """What a disk that is not full takes."""
@@ -99,11 +103,11 @@ def _limit(memory_bytes: int | None) -> int | None:
     return limit
 
 
-def _exhausted(job: EngineJob, limit: int | None) -> OutOfMemory:
+def _exhausted(job: EngineJob, limit: int | None, said: str = "") -> OutOfMemory:
     bound = "the memory that there is" if limit is None else f"the {_gib(limit)} of it"
     return OutOfMemory(
         f"the compiler of {job.component} for {job.target} wanted more memory than {bound} that it "
-        "may take. Give it more with --memory, or compile a smaller --batch or --size."
+        f"may take. Give it more with --memory, or compile a smaller --batch or --size.{said}"
     )
 
 
@@ -120,6 +124,8 @@ def _cause(job: EngineJob, error: DenoiseRTError, limit: int | None) -> DenoiseR
             return _unwritten(job, refused, f" {error}")
     if limit is None:
         return error
+    if SHORT.search(str(error)):
+        return _exhausted(job, limit, f" {error}")
     return BuildError(f"{error} It was given {_gib(limit)} of memory; give it more with --memory.")
 
 

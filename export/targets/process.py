@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from threading import Lock
 from typing import IO, Any, Final
 
+from denoisert.export.targets.child import SHORT
 from denoisert.export.targets.job import EngineJob
 from denoisert.runtime import errors
-from denoisert.runtime.errors import BuildError, DenoiseRTError
+from denoisert.runtime.errors import BuildError, DenoiseRTError, OutOfMemory
 
 WAIT_S: Final = 3.0
 """How long a compiler that is told to stop has for it."""
@@ -146,7 +147,8 @@ class EngineProcess:
             }
         )
 
-    def _crashed(self, code: int, log: IO[bytes]) -> BuildError:
+    def _crashed(self, code: int, log: IO[bytes]) -> DenoiseRTError:
+        """Its end as an error: of memory where that is bounded and its last words are about it."""
         job = self.job
         advice = (
             "Compile again, engines that are done are kept; if it ends so again, leave this target "
@@ -157,7 +159,8 @@ class EngineProcess:
         log.seek(0)
         lines = log.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
         said = " | ".join(line.strip() for line in lines if line.strip()) or "nothing"
-        return BuildError(
+        kind = OutOfMemory if self._memory_bytes is not None and SHORT.search(said) else BuildError
+        return kind(
             f"the compiler of {job.component} for {job.target} {ending(code)}. {advice} It said: "
             f"{said}"
         )

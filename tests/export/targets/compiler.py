@@ -92,6 +92,14 @@ def fill_disk(job: EngineJob, report: Report) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def starve(job: EngineJob, report: Report, how: str) -> None:
+    """As libraries do that are given no memory: one dies, one wraps what it caught."""
+    if how == "dies":
+        os.write(2, b"OpenBLAS error: Memory allocation still failed after 10 retries\n")
+        os._exit(1)
+    raise BuildError("Exception from core.cpp:1: std::bad_alloc")
+
+
 def obscure(job: EngineJob, report: Report) -> None:
     raise BuildError("ios: bad bit")
 
@@ -139,17 +147,7 @@ ACTIONS: dict[str, Callable[..., None]] = {
     action.__name__: action
     for action in (
         *(write, refuse, overload, fault, segfault, abort, killed, babble, crash_at_exit),
-        *(
-            allocate,
-            tell_limit,
-            tell_modules,
-            forget,
-            fill_disk,
-            obscure,
-            miss,
-            hang,
-            together,
-            alone,
-        ),
+        *(allocate, starve, tell_limit, tell_modules, forget, fill_disk, obscure, miss),
+        *(hang, together, alone),
     )
 }

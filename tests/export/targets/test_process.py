@@ -145,6 +145,17 @@ def test_the_memory_of_a_compiler_is_bounded(job_of: JobOf, tmp_path: Path) -> N
         build(job_of, "allocate 2000", 512 * MIB)
 
 
+@pytest.mark.parametrize(
+    ("how", "words"), [("dies", "OpenBLAS error"), ("wraps", "std::bad_alloc")]
+)
+def test_memory_is_named_as_libraries_name_it(job_of: JobOf, how: str, words: str) -> None:
+    """Only where it is bounded: else they may mean that of a device."""
+    with pytest.raises(OutOfMemory, match=rf"[Mm]emory.*{words}"):
+        build(job_of, f"starve {how}", 512 * MIB)
+    with pytest.raises(BuildError, match=words):
+        build(job_of, f"starve {how}")
+
+
 def test_a_bound_is_never_above_that_of_the_system() -> None:
     code = (
         "import resource; from denoisert.export.targets.child import _limit; "
