@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 FORMS = ("onnxruntime", "openvino", "openvino-bfloat16", "onnxruntime-int8", "openvino-int8")
 
 
-def export(folder: Path, out: Path) -> None:
-    """Compile a diffusers folder."""
+def export(model: Path | str, out: Path) -> None:
+    """Compile a diffusers folder, or a model of the zoo by its name."""
     from denoisert.export import compile_bundle
     from denoisert.export.options import CompileOptions
     from denoisert.runtime.engines.target import target_of_key
 
-    compile_bundle(folder, out, options=CompileOptions(tuple(map(target_of_key, FORMS))))
+    compile_bundle(model, out, options=CompileOptions(tuple(map(target_of_key, FORMS))))
 
 
 def load(folder: Path, form: str, life: ExitStack) -> Draw:

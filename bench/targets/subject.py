@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,7 +50,7 @@ class Subject:
         if not out.exists():
             out.parent.mkdir(parents=True, exist_ok=True)
             is_digits = self.place.model == DIGITS
-            export(Path(DIGITS) if is_digits else self.place.files("model"), out)
+            export(DIGITS if is_digits else self.place.files("model"), out)
         return Bundle.open(out)
 
     def network(self, dtype: str) -> Any:  # noqa: ANN401
