@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,18 @@ from tests.layout.source import ROOMS, ROOT, python_files
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
-HEAVY = {"diffusers", "onnx", "onnxruntime", "sklearn", "torch", "transformers", "triton"}
+HEAVY = {
+    "diffusers",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "sklearn",
+    "tensorrt",
+    "tensorrt_rtx",
+    "torch",
+    "transformers",
+    "triton",
+}
 NOTES = {"DESIGN.md"}  # read in the repository, not installed
 
 
@@ -91,6 +103,26 @@ def test_room_says_that_it_is_typed(room: str) -> None:
 
 def test_installed_version_is_the_declared_one() -> None:
     assert importlib.metadata.version("denoisert") == PYPROJECT["project"]["version"]
+
+
+def requirements(extra: str) -> set[str]:
+    """Names of what an extra asks for, those of the extras of ours inside it included."""
+    found = set()
+    for line in PYPROJECT["project"]["optional-dependencies"][extra]:
+        name, _, inner = re.match(r"([\w.-]+)(\[([\w-]+)\])?", line).groups("")
+        found |= requirements(inner) if name == "denoisert" else {name}
+    return found
+
+
+@pytest.mark.parametrize("extra", ["test", "dev"])
+def test_tests_install_what_compiles_anywhere_and_no_gpu_libraries(extra: str) -> None:
+    """TensorRT 11 pulls CUDA's libraries, which TensorRT for RTX and OpenVINO do not."""
+    names = requirements(extra)
+    assert {"openvino", "tensorrt-rtx-cu13", "onnxruntime"} <= names
+    assert not {"tensorrt", "onnxruntime-gpu", "cuda-bindings"} & names
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    for name in ("openvino", "tensorrt-rtx-cu13", "onnxruntime", "torch"):
+        assert re.search(rf"^{name}==\S+$", pinned, re.MULTILINE)
 
 
 def test_importing_the_runtime_imports_nothing_heavy(tmp_path: Path) -> None:
