@@ -18,7 +18,7 @@ EVERY: Final = tuple(range(1, LARGEST_BUCKET + 1))
 POWERS: Final = (1, 2, 4)
 OPEN: Final = ()
 
-SMALL_BYTES: Final = 32 * 2**20
+SMALL_BYTES: Final = 8 * 2**20
 LARGE_BYTES: Final = 2**30
 
 
