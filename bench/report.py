@@ -31,8 +31,8 @@ In peers and targets *against our best of its dtype* is a median divided by that
 target that computes in the same type, so below 1 a peer is ahead at equal precision. In targets one
 call of a network is timed beside the same network in torch; *max error* and *rms error* are against
 torch in float32, relative to the largest and to the root mean square value. In targets/pictures the
-demo models are asked for what their quality is judged by: *median* is the distance named in the
-case, *right* the share of pictures that show what was asked for, *rms to float32* is on latents.
+demo models are asked for what their quality is judged by: *median* is the distance named last,
+*right* the share of pictures that show what was asked for, *rms to float32* is on latents.
 
 In export/full, networks of real models with random weights are compiled: *median* is the CPU time
 of building, tracing and storing the network; *peak anonymous* is memory that the system cannot

@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.case import Setting, summary
+from bench.case import Extra, Setting, summary
 from bench.peers.provider import TARGETS, ours
 from bench.quality import digits, emoji
 from bench.quality.yardstick import Yardstick, standard_error
@@ -41,13 +41,14 @@ def measure(subject: Subject, setting: Setting, *, threads: int) -> Iterator[Rec
             results, ms = _drawn(runtime, yardstick)
         scores, flat = yardstick.score(results), _flat(results)
         truth = flat if truth is None else truth
-        extra = {
+        extra: Extra = {
             "right": float(scores.hits.mean()),
             "right_se": float(f"{standard_error(scores.hits):.2g}"),
             "rms_to_float32": float(f"{np.sqrt(((flat - truth) ** 2).mean()):.3g}"),
             "ms_a_picture": float(f"{ms / len(flat):.4g}"),
+            "median_is": yardstick.distance,
         }
-        case = f"targets/pictures {yardstick.name}, {yardstick.distance}"
+        case = f"targets/pictures {yardstick.name}"
         record = summary(
             case, ours(target).name, [*scores.distance], setting, unit="rms", warm_up=0, extra=extra
         )
