@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnx_ir as ir
@@ -19,21 +19,25 @@ from numpy.typing import NDArray
 
 from denoisert.export.bundle import Contents, Draft, write_weights
 from denoisert.export.cost import EngineNeed
+from denoisert.export.division import Division, Part
 from denoisert.export.engines import Engines
 from denoisert.export.fingerprint import Fingerprint, compiler_version
 from denoisert.export.graph.externalise import Location, externalise
-from denoisert.export.graph.ports import check_ports
+from denoisert.export.graph.ports import check_ports, read_ports
 from denoisert.export.graph.signature import DENOISER, Signature
 from denoisert.export.graph.store import store_graph
 from denoisert.export.options import CompileOptions, Progress, Report
 from denoisert.export.parity import Parity, Trial, draw_trials, find_dead_inputs, measure
-from denoisert.export.precision.report import PrecisionReport
 from denoisert.export.sources.source import Component, Loaded, ModelSource
 from denoisert.export.targets.process import Built
 from denoisert.export.targets.session import open_graph
 from denoisert.runtime.bundle.manifest import GraphEntry
+from denoisert.runtime.conditioner import CONDITIONER
 from denoisert.runtime.engines.heap import trim
 from denoisert.runtime.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from denoisert.export.precision.report import PrecisionReport
 
 STAGES: Final = ("load", "graph", "reference", "parity", "engines")
 """What happens to every part, in order."""
@@ -152,36 +156,57 @@ class Build:
         """Time the last phase, which began when the draft was full."""
         self.phases_ms[WRITE] = 1e3 * (time.perf_counter() - self._writing_since)
 
-    def _store(self, parts: Iterator[Component], draft: Draft) -> Stored | None:
-        """Read the next part, write its graph and weights, ask it for answers and let it go."""
+    def _store(self, parts: Iterator[Component], draft: Draft) -> tuple[Stored, ...]:
+        """Read the next part, write its graph and weights, ask it for answers and let it go.
+
+        Returns:
+            The part; of a denoiser that is divided both halves, the conditioner first.
+        """
         _give_back()
         with self.phase("load"):
             component = next(parts, None)
         if component is None:
-            return None
-        signature = component.signature
+            return ()
+        signature, model = component.signature, component.graph
         self._note(signature.component, component.notes)
         with self.phase("graph"):
-            entry, text = _store(component, draft)
+            ports, division = read_ports(model.graph.inputs), self._division(component)
+            graphs = {signature.component: model} if division is None else division.graphs
+            files = {name: _store(name, graph, draft) for name, graph in graphs.items()}
         with self.phase("reference"):
             generator = np.random.default_rng()
-            trials = draw_trials(signature, entry.inputs, component.evaluate, generator)
-        return Stored(signature, component.graph, entry, text, trials)
+            trials = draw_trials(signature, ports, component.evaluate, generator)
+            meant: tuple[Part, ...] = ((signature, trials),)
+            if division is not None:
+                entry, text = files[CONDITIONER]
+                meant = division.parts(trials, open_graph(text, draft.folder, entry.path))
+        return tuple(_stored(*each, graphs, files) for each in meant)
+
+    def _division(self, component: Component) -> Division | None:
+        """The halves of the denoiser, where it is worth two graphs."""
+        if _name(component) != DENOISER:
+            return None
+        division = Division.of(component.graph, component.signature, self.load().card)
+        if division is not None:
+            self._note(DENOISER, (division.note,))
+        return division
 
     def _parts(self, loaded: Loaded, draft: Draft, engines: Engines) -> dict[str, GraphEntry]:
         """Every part's graph, with its engines made; all of them give the source's answers."""
-        parts, graphs = iter(loaded.components), {}
-        for _ in loaded.card.components:
-            stored = self._store(parts, draft)
-            if stored is None:
-                continue
-            graphs[stored.name] = stored.entry
-            with self.phase("parity"):
-                self._compare(stored, draft)
-            _give_back()
-            with self.phase("engines"):
-                engines.add(stored.name, stored.model, stored.entry, stored.trials)
-        _check_complete(loaded, [*graphs, *map(_name, parts)])
+        parts = iter(loaded.components)
+        graphs: dict[str, GraphEntry] = {}
+        while len(graphs.keys() - {CONDITIONER}) < len(loaded.card.components):
+            found = self._store(parts, draft)
+            if not found:
+                break
+            for stored in found:
+                graphs[stored.name] = stored.entry
+                with self.phase("parity"):
+                    self._compare(stored, draft)
+                _give_back()
+                with self.phase("engines"):
+                    engines.add(stored.name, stored.model, stored.entry, stored.trials)
+        _check_complete(loaded, [*(graphs.keys() - {CONDITIONER}), *map(_name, parts)])
         with self.phase("engines"):
             engines.finish()
         return graphs
@@ -249,14 +274,25 @@ def _check_complete(loaded: Loaded, found: list[str]) -> None:
         )
 
 
-def _store(component: Component, draft: Draft) -> tuple[GraphEntry, bytes]:
+def _store(name: str, model: ir.Model, draft: Draft) -> tuple[GraphEntry, bytes]:
     """Write the weights and the graph of a part: its entry, and the graph's file."""
 
     def write(tensors: Mapping[str, NDArray[Any]]) -> Location:
         name, places = write_weights(draft.path("weights"), tensors)
         return f"weights/{name}", places
 
-    weights = externalise(component.graph, draft.folder, write)
-    entry, text = store_graph(component.graph, f"graphs/{_name(component)}.onnx", weights, draft)
-    check_ports(component.signature, entry.inputs, entry.outputs)
-    return entry, text
+    weights = externalise(model, draft.folder, write)
+    return store_graph(model, f"graphs/{name}.onnx", weights, draft)
+
+
+def _stored(
+    signature: Signature,
+    trials: tuple[Trial, ...],
+    graphs: Mapping[str, ir.Model],
+    files: Mapping[str, tuple[GraphEntry, bytes]],
+) -> Stored:
+    """A part with its file, whose ports are those of its signature."""
+    name = signature.component
+    entry, text = files[name]
+    check_ports(signature, entry.inputs, entry.outputs)
+    return Stored(signature, graphs[name], entry, text, trials)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
@@ -14,7 +15,6 @@ from denoisert.export.cost import EngineNeed, Extent, engine_need
 from denoisert.export.graph.store import store_graph
 from denoisert.export.options import CompileOptions
 from denoisert.export.parity import Parity, Trial, measure
-from denoisert.export.precision.report import PrecisionReport
 from denoisert.export.room import Room
 from denoisert.export.targets.answers import answers
 from denoisert.export.targets.crew import CompilerCrew, Step
@@ -30,6 +30,9 @@ from denoisert.runtime.engines.here import obstacle, version_of
 from denoisert.runtime.engines.loading import DENOISER
 from denoisert.runtime.engines.profile import profile_buckets
 from denoisert.runtime.engines.target import CPU, EngineTarget, OnnxRuntime, engine_key
+
+if TYPE_CHECKING:
+    from denoisert.export.precision.report import PrecisionReport
 
 SUFFIXES: Mapping[str, str] = {"openvino": ".xml", "tensorrt-rtx": ".engine", "tensorrt": ".engine"}
 """Target -> ending of the file that its library opens."""

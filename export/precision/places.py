@@ -13,8 +13,6 @@ from functools import cache
 import onnx_ir as ir
 from onnx import defs
 
-from denoisert.runtime.engines.torch.dtypes import NUMBERS
-
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -44,7 +42,7 @@ def places(
     if schema is None:
         return None
     allowed = {each.type_param_str: each.allowed_type_strs for each in schema.type_constraints}
-    wanted = f"tensor({NUMBERS[int(half)]})"
+    wanted = f"tensor({half.name.lower()})"
     read = _formal(schema.inputs, inputs, allowed)
     written = _formal(schema.outputs, outputs, allowed)
     types = set(read.values())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -17,11 +17,7 @@ from numpy.typing import NDArray
 from denoisert.export.bundle import Draft, write_weights
 from denoisert.export.graph.externalise import Location, externalise
 from denoisert.export.parity import Parity, Trial
-from denoisert.export.precision.budget import BUDGETS, Fit, fit
-from denoisert.export.precision.comparison import Comparison
 from denoisert.export.precision.int8 import quantise
-from denoisert.export.precision.report import PrecisionReport, report
-from denoisert.export.precision.rewrite import narrow
 from denoisert.export.precision.token_scales import scale_tokens
 from denoisert.export.targets.lowering import lowered
 from denoisert.runtime.engines.loading import DENOISER
@@ -35,11 +31,8 @@ from denoisert.runtime.engines.target import (
 )
 from denoisert.runtime.errors import ParityError
 
-ACCEPTED: Final = 2
-"""How many budgets of its type an error may be, with a note."""
-
-TRIED: Final = 1
-"""Trials that a half type is fitted on: a small network takes milliseconds, a large one minutes."""
+if TYPE_CHECKING:
+    from denoisert.export.precision.report import PrecisionReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +86,9 @@ def form_of(
     if target.dtype not in HALF:
         return whole
     try:
-        return _narrowed(name, copy, target, trials, place)
+        from denoisert.export.targets.narrowing import narrowed  # torch tries the graph
+
+        return narrowed(name, copy, target, trials, place)
     except ParityError as error:
         if name == DENOISER:
             raise
@@ -122,22 +117,6 @@ class Place:
         return f"weights/{name}", places
 
 
-def _narrowed(
-    name: str, model: ir.Model, target: EngineTarget, trials: tuple[Trial, ...], place: Place
-) -> Form:
-    root = place.draft.folder
-    comparison = Comparison(model, root, target.dtype, trials[:TRIED], place.scratch)
-    found = _fit(name, comparison)
-    told = report(found, comparison, place.examined) if place.examined else None
-    narrow(model, target.dtype, found.keep)
-    weights = externalise(model, root, place.write)
-    figures = tuple(
-        Parity(name, f"{engine_key(target)} graph", output, error)
-        for output, error in found.measured.errors.items()
-    )
-    return Form(model, weights, target.dtype, figures, _notes(name, found, target), told)
-
-
 def _quantised(model: ir.Model, target: EngineTarget, place: Place) -> Form:
     """Weights in int8; ONNX Runtime has to be told of integer products, OpenVINO makes its own."""
     count = quantise(model)
@@ -146,24 +125,3 @@ def _quantised(model: ir.Model, target: EngineTarget, place: Place) -> Form:
     weights = externalise(model, place.draft.folder, place.write)
     notes = () if count else (f"{engine_key(target)}: no product is large enough for int8.",)
     return Form(model, weights, INT8, notes=notes)
-
-
-def _fit(name: str, comparison: Comparison) -> Fit:
-    """The budget of the type where it can be met, else twice that and no more."""
-    try:
-        return fit(name, comparison)
-    except ParityError:
-        return fit(name, comparison, ACCEPTED * BUDGETS[comparison.dtype])
-
-
-def _notes(name: str, found: Fit, target: EngineTarget) -> tuple[str, ...]:
-    kept, error, where = found.attempts[-1].first, found.measured.error, engine_key(target)
-    why = [f"its first {kept} layers, for the error"] if kept else []
-    why += [f"{len(found.out_of_range)} nodes, for their range"] if found.out_of_range else []
-    notes = [f"{name} for {where} keeps in float32 {' and '.join(why)}."] if why else []
-    if error > BUDGETS[target.dtype]:
-        notes.append(
-            f"{name} for {where} differs by {error:.1e}, above the {BUDGETS[target.dtype]:.0e} "
-            "that this dtype should: compare pictures, or compile it in float32."
-        )
-    return tuple(notes)
