@@ -45,7 +45,7 @@ def load(folder: Path, form: str, life: ExitStack) -> Draw:
 
 def _draw(runtime: Runtime, work: Sequence[Job], noise: Mapping[int, NDArray]) -> list[Image]:
     """All at once; the noise of a seed is our own, which is what the others got."""
-    from denoisert.runtime import CFG, DDIM, Request, Trailing
+    from denoisert.runtime import CFG, DDIM, Request
 
     del noise
     is_told_words = bool(runtime.card.texts)
@@ -54,8 +54,7 @@ def _draw(runtime: Runtime, work: Sequence[Job], noise: Mapping[int, NDArray]) -
             job.prompt if is_told_words else job.label,
             seed=job.seed,
             steps=job.steps,
-            solver=DDIM(),
-            schedule=Trailing(),  # what the others' DDIM takes, whatever the folder recommends
+            solver=DDIM(),  # on the card's own times, the leading ones of the common folder
             guidance=CFG(job.guidance),
         )
         for job in work
