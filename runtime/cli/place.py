@@ -25,7 +25,8 @@ def add_options(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--dtype",
         choices=DTYPES,
-        help="that it computes in, with --target; default: float32, or the target's own",
+        help="that it computes in, with --target, or on CUDA torch's; default: float32, or the "
+        "target's own",
     )
 
 
@@ -53,12 +54,12 @@ def target(args: argparse.Namespace) -> str | Target:
     device = None if args.device is None else check_device(args.device)
     if args.target is None and args.dtype is None:
         return device or CPU
-    if args.target is None:
+    if args.target is None and (device is None or device == CPU):
         raise InvalidInput(
             f"--dtype {args.dtype} needs a --target, one of {', '.join(TARGETS)}; `inspect` shows "
             "which engines a bundle has."
         )
-    kind = KINDS[args.target]
+    kind = KINDS[args.target or Torch.name]
     if device is None and kind in (OnnxRuntime, Torch):
         device = CPU
     if device == CPU and kind is OpenVino:
@@ -68,6 +69,6 @@ def target(args: argparse.Namespace) -> str | Target:
         return kind(**{name: value for name, value in told.items() if value is not None})
     except (InvalidInput, TypeError) as error:
         raise InvalidInput(
-            f"--device {device or CPU} --target {args.target} --dtype {args.dtype or 'not given'}: "
-            f"{args.target} does not run so. {error}"
+            f"--device {device or CPU} --target {kind.name} --dtype {args.dtype or 'not given'}: "
+            f"{kind.name} does not run so. {error}"
         ) from error

@@ -114,7 +114,7 @@ def test_other_models_have_one_size(model: object, options: CompileOptions, tmp_
 
 
 def test_a_size_twice_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="give each size once"):
+    with pytest.raises(InvalidInput, match="2 of them different: give each once"):
         CompileOptions(sizes=((8, 8), (16, 8), (8, 8)))
 
 
