@@ -27,7 +27,7 @@ def test_records_are_within_the_bounds_of_their_dtypes():
     assert list(records()) == [name for name in FAMILIES if name in records()]
     for record in records().values():
         for key in KEYS:
-            dtype = next((each for each in BOUNDS if key.endswith(each)), "float32")
+            dtype = key.rpartition("-")[2] if key.rpartition("-")[2] in BOUNDS else "float32"
             assert LOWEST <= record["errors"][key]["error"] <= BOUNDS[dtype], (record["name"], key)
 
 
