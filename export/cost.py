@@ -94,12 +94,12 @@ class Costs:
 
 TENSORRT: Final = Costs(
     Cost(246, 3.00, 0.28, 4.96),
-    Cost(1.0, 1.006, 0.0007, 0.163, is_by_profile=True),
-    Cost(0.27, 0.0055, 0.0016, 0.054, 1.43e-5, is_by_profile=True),
+    Cost(1.0, 1.006, 0.02, 0.16),
+    Cost(0.27, 0.0055, 0.0016, 0.054, 8e-6, is_by_profile=True),
 )
 COSTS: Final[Mapping[str, Costs]] = MappingProxyType(
     {
-        "openvino": Costs(Cost(60, 2.2), Cost(0.2, 1.0, 0.0025), Cost(0.7, 0.006, 0.001)),
+        "openvino": Costs(Cost(75, 1.0), Cost(0.2, 1.0, 0.0025), Cost(0.25, 0.0012)),
         "tensorrt-rtx": TENSORRT,
         "tensorrt": TENSORRT,
     }
