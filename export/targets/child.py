@@ -21,6 +21,7 @@ from tempfile import TemporaryFile
 from time import process_time
 from typing import IO, Final
 
+from denoisert.export.targets.addresses import fix_addresses
 from denoisert.export.targets.job import EngineJob, Report
 from denoisert.export.targets.parent import follow
 from denoisert.runtime.bundle.typed import decode
@@ -150,4 +151,5 @@ def _tell(news: IO[str], **what: object) -> None:
 
 
 if __name__ == "__main__":
+    fix_addresses()
     os._exit(main())  # libraries crash and hang when they are taken apart
