@@ -8,25 +8,11 @@ import numpy as np
 import onnx_ir as ir
 
 from denoisert.export.graph.ports import read_ports
-from denoisert.export.graph.signature import (
-    Signature,
-    decoder_signature,
-    denoiser_signature,
-    encoder_signature,
-    text_signature,
-)
+from denoisert.export.graph.signature import Signature
 from denoisert.export.parity import Trial, draw_trials
+from denoisert.export.sources.promises import promised_signature
 from denoisert.export.targets.session import open_graph
 from denoisert.runtime.bundle.open import Bundle
-
-VOCABULARY = 40
-"""Token ids below it are in every vocabulary here."""
-
-KINDS = {
-    "denoiser": denoiser_signature,
-    "decoder": decoder_signature,
-    "encoder": encoder_signature,
-}
 
 
 def loaded(path: Path, component: str) -> ir.Model:
@@ -41,11 +27,7 @@ def loaded(path: Path, component: str) -> ir.Model:
 
 def signature_of(path: Path, component: str) -> Signature:
     """What the runtime feeds to a component."""
-    card = Bundle.open(path).manifest.card
-    if component in KINDS:
-        return KINDS[component](card)
-    text = next(text for text in card.texts if text.name == component)
-    return text_signature(card, text, VOCABULARY)
+    return promised_signature(Bundle.open(path), component)
 
 
 def first_trial(model: ir.Model, path: Path, component: str) -> tuple[Trial, ...]:
