@@ -95,7 +95,7 @@ class Costs:
 TENSORRT: Final = Costs(
     Cost(246, 3.00, 0.28, 4.96),
     Cost(1.0, 1.006, 0.02, 0.16),
-    Cost(0.27, 0.0055, 0.0016, 0.054, 8e-6, is_by_profile=True),
+    Cost(0.27, 0.0055, 0.0016, 0.054, 4e-6, is_by_profile=True),
 )
 COSTS: Final[Mapping[str, Costs]] = MappingProxyType(
     {
