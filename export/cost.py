@@ -1,8 +1,8 @@
 """What compiling an engine takes, by formulas through measured builds.
 
-Fitted on networks of 5 to 100 M parameters and 37 to 1,201 nodes, each built in a fresh process on
-an AMD EPYC with two cores; `python -m bench.export.engines` compares larger ones with them
-(docs/benchmarks.md). Seconds are those of the processor, so a busy machine takes longer. Bytes of
+Fitted on networks of 5 to 100 M parameters and 37 to 1,201 nodes, seconds on one of 302 M, too, in
+fresh processes on an AMD EPYC with two cores, 2026-11-28; `python -m bench.export.engines` compares
+whole models with them. Seconds are those of the processor, so a busy machine takes longer. Bytes of
 weights are those of the dtype that the engine computes in.
 """
 

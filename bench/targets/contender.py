@@ -19,6 +19,8 @@ from denoisert.runtime.engines.loading import DENOISER, graph_entry, load
 from denoisert.runtime.engines.target import OnnxRuntime, OpenVino, engine_key
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from bench.targets.subject import Network
 
 REFERENCE = "torch eager"
@@ -87,7 +89,7 @@ def _bound(engine: Engine, given: Inputs) -> tuple[Call, Callable[[], Output]]:
     return bound.run, lambda: buffers[engine.outputs[0].name].astype(np.float64)
 
 
-def _compiled(network: Any) -> Any:  # noqa: ANN401
+def _compiled(network: nn.Module) -> nn.Module:
     import torch
 
     return torch.compile(network)

@@ -17,7 +17,7 @@ from denoisert.runtime.bundle.open import Bundle
 from denoisert.runtime.engines.loading import DENOISER
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 DIGITS = "digits"
 SUBJECTS = (DIGITS, *MODELS)
@@ -53,7 +53,7 @@ class Subject:
             export(DIGITS if is_digits else self.place.files("model"), out)
         return Bundle.open(out)
 
-    def network(self, dtype: str) -> Any:  # noqa: ANN401
+    def network(self, dtype: str) -> nn.Module:
         """The network in torch, in "float32" or "bfloat16"."""
         import torch
 
@@ -68,7 +68,7 @@ class Subject:
         folder = self.place.files("model") / part
         return getattr(diffusers, name).from_pretrained(folder, torch_dtype=kind).eval()
 
-    def called(self, network: Any) -> Network:  # noqa: ANN401
+    def called(self, network: nn.Module) -> Network:
         """The same, called with our inputs in their order."""
         if self.place.model == DIGITS:
             return network

@@ -15,7 +15,6 @@ from denoisert.runtime.engines.resident import DeferredEngine, Resident
 from denoisert.runtime.engines.target import (
     CPU,
     FLOAT32,
-    INT8,
     EngineTarget,
     OnnxRuntime,
     OpenVino,
@@ -25,8 +24,6 @@ from denoisert.runtime.engines.target import (
 from denoisert.runtime.errors import Incompatible
 
 DENOISER: Final = "denoiser"
-TOKEN_GROUP: Final = 128
-"""Numbers of a token that share a scale in OpenVINO's integer products."""
 
 
 def load(
@@ -89,8 +86,7 @@ def open_engine(
     if isinstance(target, OpenVino):
         from denoisert.runtime.engines.openvino.engine import OpenVinoEngine
 
-        group = TOKEN_GROUP if entry.dtype == INT8 else 0
-        return OpenVinoEngine(path, entry, threads=threads, cache=cache, group=group)
+        return OpenVinoEngine(path, entry, threads=threads, cache=cache)
     from denoisert.runtime.engines.tensorrt.engine import TensorRtEngine
 
     return TensorRtEngine(path, entry, target, cache=cache)

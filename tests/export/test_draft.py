@@ -50,14 +50,19 @@ def test_a_draft_without_weights_has_none_to_drop(draft: Draft) -> None:
     assert below(draft) == {"graphs/denoiser.onnx"}
 
 
+def interrupted(draft: Draft) -> None:
+    with draft.scratch() as place:
+        (place / "deep").mkdir()
+        (place / "deep" / "graph.onnx").write_bytes(b"graph")
+        raise KeyboardInterrupt
+
+
 def test_scratch_goes_however_its_block_ends(draft: Draft) -> None:
     with draft.scratch() as place:
         (place / "graph.onnx").write_bytes(b"graph")
         assert place.is_relative_to(draft.folder)
         assert place.stat().st_mode & 0o777 == 0o700
     assert not below(draft)
-    with pytest.raises(KeyboardInterrupt), draft.scratch() as place:  # noqa: PT012
-        (place / "deep").mkdir()
-        (place / "deep" / "graph.onnx").write_bytes(b"graph")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(draft)
     assert not list(draft.folder.iterdir())
