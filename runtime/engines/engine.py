@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from denoisert.runtime.errors import BuildError, OutOfProfile
 
@@ -122,6 +123,9 @@ class Engine(Protocol):
         ...
 
 
+Sized = TypeVar("Sized", bound=Engine)
+
+
 def fixed(engine: Engine, sizes: Mapping[str, int], component: str) -> Engine:
     """An engine at the sizes that its card says, with no axis left open.
 
@@ -147,6 +151,24 @@ def fixed(engine: Engine, sizes: Mapping[str, int], component: str) -> Engine:
 def ports_at(ports: Sequence[Port], sizes: Mapping[str, int]) -> tuple[Port, ...]:
     """Ports with these sizes fixed."""
     return tuple(port.at(sizes) for port in ports)
+
+
+def sized(engine: Sized, sizes: Mapping[str, int]) -> Sized:
+    """A view of an engine with the sizes of named axes fixed in its ports.
+
+    Args:
+        engine: what it shares with the view is in objects of its own.
+        sizes: name of an axis -> its length; names that no port has are passed over.
+
+    Returns:
+        The engine itself where nothing is left to fix.
+    """
+    ports = ports_at(engine.inputs, sizes), ports_at(engine.outputs, sizes)
+    if ports == (engine.inputs, engine.outputs):
+        return engine
+    view = copy(engine)
+    view.inputs, view.outputs = ports
+    return view
 
 
 def lane_buckets(outputs: Sequence[Port], largest: int) -> tuple[int, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from pathlib import Path
 
 import onnxruntime
@@ -14,7 +13,7 @@ from denoisert.runtime.engines.engine import (
     Buffer,
     Port,
     lane_buckets,
-    ports_at,
+    sized,
 )
 from denoisert.runtime.errors import BuildError, EngineError, FellBack
 
@@ -143,12 +142,7 @@ class OrtEngine:
 
     def at(self, sizes: Mapping[str, int]) -> OrtEngine:
         """The same session with the sizes of named axes fixed; see `Engine.at`."""
-        ports = ports_at(self.inputs, sizes), ports_at(self.outputs, sizes)
-        if ports == (self.inputs, self.outputs):
-            return self
-        view = copy(self)
-        view.inputs, view.outputs = ports
-        return view
+        return sized(self, sizes)
 
     def close(self) -> None:
         """Release the session, at every size; it goes with its last bound call."""

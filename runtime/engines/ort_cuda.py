@@ -8,7 +8,6 @@ pool that they are bound in, on its own buffers; they are not captured.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from denoisert.runtime.engines.engine import LARGEST_BUCKET, Port, lane_buckets, ports_at
+from denoisert.runtime.engines.engine import LARGEST_BUCKET, Port, lane_buckets, sized
 from denoisert.runtime.engines.ort import FAILURES, read_ports, session_options
 from denoisert.runtime.engines.target import OnnxRuntime
 from denoisert.runtime.engines.torch.buffers import AnyBuffer, Buffers, place_buffers
@@ -135,12 +134,7 @@ class OrtCudaEngine:
 
     def at(self, sizes: Mapping[str, int]) -> OrtCudaEngine:
         """The same sessions with the sizes of named axes fixed; see `Engine.at`."""
-        ports = ports_at(self.inputs, sizes), ports_at(self.outputs, sizes)
-        if ports == (self.inputs, self.outputs):
-            return self
-        view = copy(self)
-        view.inputs, view.outputs = ports
-        return view
+        return sized(self, sizes)
 
     def close(self) -> None:
         """Release the sessions, at every size."""

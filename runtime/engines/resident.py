@@ -6,10 +6,9 @@ Its ports are those that the manifest lists, so plans and refusals need no weigh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import copy
 from time import perf_counter_ns
 
-from denoisert.runtime.engines.engine import Bound, Buffer, Engine, Port, ports_at
+from denoisert.runtime.engines.engine import Bound, Buffer, Engine, Port, sized
 from denoisert.runtime.engines.profile import Profile, buckets_at
 from denoisert.runtime.errors import BuildError, EngineError
 
@@ -134,11 +133,9 @@ class DeferredEngine:
         Raises:
             OutOfProfile: the engine was not compiled for these sizes.
         """
-        ports = ports_at(self.inputs, sizes), ports_at(self.outputs, sizes)
-        if ports == (self.inputs, self.outputs):
+        view = sized(self, sizes)
+        if view is self:
             return self
-        view = copy(self)
-        view.inputs, view.outputs = ports
         view._sizes = {**self._sizes, **sizes}
         view.buckets = buckets_at(view.outputs, self._profiles, view._sizes)
         return view

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from copy import copy
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,7 @@ from denoisert.runtime.engines.engine import (
     Buffer,
     Port,
     lane_buckets,
-    ports_at,
+    sized,
 )
 from denoisert.runtime.engines.openvino.failures import FAILURES, words
 from denoisert.runtime.engines.openvino.forms import Forms, settings
@@ -163,12 +162,7 @@ class OpenVinoEngine:
 
     def at(self, sizes: Mapping[str, int]) -> OpenVinoEngine:
         """The same graph with the sizes of named axes fixed; see `Engine.at`."""
-        ports = ports_at(self.inputs, sizes), ports_at(self.outputs, sizes)
-        if ports == (self.inputs, self.outputs):
-            return self
-        view = copy(self)
-        view.inputs, view.outputs = ports
-        return view
+        return sized(self, sizes)
 
     def close(self) -> None:
         """Release what was compiled, at every size; it goes with its last bound call."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from pathlib import Path
 
 from denoisert.runtime.bundle.manifest import GraphEntry
-from denoisert.runtime.engines.engine import ports_at
+from denoisert.runtime.engines.engine import sized
 from denoisert.runtime.engines.profile import LANES, buckets_at, choose_profile
 from denoisert.runtime.engines.target import TensorRt, TensorRtRtx
 from denoisert.runtime.engines.tensorrt.binding import BINDINGS
@@ -102,11 +101,9 @@ class TensorRtEngine:
         Raises:
             OutOfProfile: no profile holds the sizes.
         """
-        ports = ports_at(self.inputs, sizes), ports_at(self.outputs, sizes)
-        if ports == (self.inputs, self.outputs):
+        view = sized(self, sizes)
+        if view is self:
             return self
-        view = copy(self)
-        view.inputs, view.outputs = ports
         view._sizes = {**self._sizes, **sizes}
         view.buckets = buckets_at(self.outputs, self._profiles, view._sizes)
         return view

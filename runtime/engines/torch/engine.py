@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from denoisert.runtime.engines.engine import LARGEST_BUCKET, lane_buckets, ports_at
+from denoisert.runtime.engines.engine import LARGEST_BUCKET, lane_buckets, sized
 from denoisert.runtime.engines.torch.bound import Binder, TorchBound, reported
 from denoisert.runtime.engines.torch.buffers import AnyBuffer, place_buffers
 from denoisert.runtime.engines.torch.function import TorchFunction
@@ -128,12 +127,7 @@ class TorchEngine:
 
     def at(self, sizes: Mapping[str, int]) -> TorchEngine:
         """The same weights with the sizes of named axes fixed; see `Engine.at`."""
-        ports = ports_at(self.inputs, sizes), ports_at(self.outputs, sizes)
-        if ports == (self.inputs, self.outputs):
-            return self
-        view = copy(self)
-        view.inputs, view.outputs = ports
-        return view
+        return sized(self, sizes)
 
     def close(self) -> None:
         """Release the weights, at every size; they go with the last bound call."""
